@@ -1,0 +1,31 @@
+# The two commands of the README: `make run` and `make test`. Both make .venv first and need no root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint setup clean
+
+setup: $(VENV)/installed
+
+# One stamp for the whole environment: made anew when a pin or a dependency changes.
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scanweave needs Python 3.11 or later; try make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+run: setup
+	$(BIN)/scanweave demo -o out --overwrite
+
+test: setup
+	$(BIN)/python -m pytest
+
+# ruff on the sources, mypy on the installed wheel (static checkers cannot follow package_dir in editable mode).
+lint: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[lint]'
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	scripts/mypy-wheel
+
+clean:
+	rm -rf $(VENV) out build dist src/*.egg-info

@@ -1,0 +1,77 @@
+"""Weights from a file into a network: the right bytes, only tensors, every key, or a refusal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from scanweave.errors import Code, EnvironmentFailure, Problem
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file, what it is called in results, and the SHA-256 that its bytes must have."""
+
+    name: str
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of_bundle(cls, bundle_root: str | Path, record: Mapping[str, str]) -> Weights:
+        """The file that a bundle's metadata records as `{"name", "file", "sha256"}`, relative to its root."""
+        return cls(record["name"], Path(bundle_root) / record["file"], record["sha256"])
+
+    @classmethod
+    def of_file(cls, path: str | Path) -> Weights:
+        """A file of the user's own, known only by its content; WEIGHTS_MISSING where there is none."""
+        return cls(Path(path).name, Path(path), file_sha256(path))
+
+
+def load_weights(network: Network, weights: Weights) -> Network:
+    """Load a plain state dict strictly into `network`, which is returned in evaluation mode.
+
+    Raises
+    ------
+    EnvironmentFailure
+        WEIGHTS_MISSING; WEIGHTS_ALTERED where the bytes are not the recorded ones; WEIGHTS_INVALID for a pickle of
+        anything but tensors, and for missing, superfluous or differently shaped entries.
+    """
+    path = weights.path
+    found = file_sha256(path)
+    if found != weights.sha256:
+        message = f"expected SHA-256 {weights.sha256[:12]}.., found {found[:12]}..: restore the bundle's file"
+        raise EnvironmentFailure(Problem(Code.WEIGHTS_ALTERED, message, path.name))
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state, strict=True)
+    except Exception as error:  # unpickling refuses with many types; each means the same here
+        message = f"expected a state dict of {type(network).__name__} and nothing else: {_first_line(error)}"
+        raise EnvironmentFailure(Problem(Code.WEIGHTS_INVALID, message, path.name)) from error
+    return network.eval()
+
+
+def file_sha256(path: str | Path) -> str:
+    """The hexadecimal SHA-256 of a weights file; WEIGHTS_MISSING where there is none."""
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        message = f"expected a weights file ({error.strerror or type(error).__name__})"
+        raise EnvironmentFailure(Problem(Code.WEIGHTS_MISSING, message, Path(path).name)) from error
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:200] if lines else type(error).__name__

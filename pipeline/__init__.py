@@ -1,0 +1,1 @@
+"""Whole studies: from a path to results on disk."""

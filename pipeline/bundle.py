@@ -1,0 +1,90 @@
+"""Finding a bundle and building the chain that its configuration names."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError
+from scanweave.transforms.selection.roles import Role, parse_roles
+
+if TYPE_CHECKING:
+    from scanweave.pipeline.evaluator import StudyEvaluator
+
+DEFAULT_BUNDLE = "flair_abnormality"
+CONFIG_FILE = Path("configs", "inference.json")
+METADATA_FILE = Path("configs", "metadata.json")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A MONAI bundle on disk and what its metadata declares."""
+
+    root: Path
+    metadata: Mapping[str, Any]
+    roles: tuple[Role, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.root.name
+
+
+def find_bundle(name_or_folder: str = DEFAULT_BUNDLE) -> Bundle:
+    """The shipped bundle of that name, or the one in that folder.
+
+    Raises
+    ------
+    EnvironmentFailure
+        BUNDLE_INVALID where there is none or its metadata cannot be used.
+    """
+    shipped = Path(str(importlib.resources.files("scanweave.bundles"))) / name_or_folder
+    root = shipped if (shipped / METADATA_FILE).is_file() else Path(name_or_folder).resolve()
+    try:
+        metadata = json.loads((root / METADATA_FILE).read_text())
+        roles = parse_roles(metadata["roles"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"expected a bundle with {METADATA_FILE} that declares roles ({type(error).__name__}: {error})"
+        raise EnvironmentFailure(Problem(Code.BUNDLE_INVALID, message, root.name)) from error
+    return Bundle(root, metadata, roles)
+
+
+def build_evaluator(bundle: Bundle, overrides: Mapping[str, Any]) -> StudyEvaluator:
+    """The bundle's engine, with its configuration's entries replaced by `overrides`.
+
+    The configuration may run code of its own, as any MONAI bundle's may: a bundle is trusted like a program.
+
+    Raises
+    ------
+    ScanweaveError
+        What the parts refuse while they are built (weights, device), as they raised it.
+    EnvironmentFailure
+        BUNDLE_INVALID for a configuration that cannot be read or built.
+    """
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    try:
+        parser.read_config(str(bundle.root / CONFIG_FILE))
+        parser.read_meta(dict(bundle.metadata))
+        parser.update({"bundle_root": str(bundle.root), **overrides})
+        return parser.get_parsed_content("evaluator")
+    except Exception as error:  # MONAI wraps what a part raises while it is built
+        refusal = _refusal_within(error)
+        if refusal is not None:
+            raise refusal from error
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        message = f"{CONFIG_FILE} cannot be built ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
+        raise EnvironmentFailure(Problem(Code.BUNDLE_INVALID, message, bundle.name)) from error
+
+
+def _refusal_within(error: BaseException | None) -> ScanweaveError | None:
+    while error is not None and not isinstance(error, ScanweaveError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,111 @@
+"""result.json: what a study's run found and did, without anything that names the patient."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import resource
+import sys
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from scanweave import RESEARCH_NOTICE, __version__
+from scanweave.networks.weights import Weights
+from scanweave.pipeline.identity import pseudonym
+from scanweave.transforms.io.series import Series
+from scanweave.transforms.keep_components import Components
+from scanweave.transforms.load_study import LoadedStudy
+from scanweave.transforms.rigid import RigidResult
+from scanweave.transforms.selection.select import Selection
+
+DISCARDED_WARNING_FRACTION = 0.1
+"""Above this share of the mask, what the component rule removes is worth a warning."""
+_PACKAGES = ("torch", "monai", "numpy", "pydicom", "highdicom", "nibabel", "SimpleITK", "scipy")
+
+
+def result_record(
+    study: Mapping[Hashable, Any], metadata: Mapping[str, Any], bundle: str, weights: Weights, *, phi: bool
+) -> dict[str, Any]:
+    """The JSON document of one study; `study` is what came out of the chain."""
+    loaded: LoadedStudy = study["loaded"]
+    components: Components = study["components"]
+    registration: Mapping[str, RigidResult] = study.get("registration", {})
+    return {
+        "roles": roles_record(loaded.selection, phi=phi),
+        "registration": {role: _registration(result) for role, result in registration.items()},
+        "volume_ml": round(components.kept_ml, 4),
+        "components": {
+            "count": components.count,
+            "kept": components.kept,
+            "discarded_ml": round(components.discarded_ml, 4),
+        },
+        "weights": {"name": weights.name, "sha256": weights.sha256},
+        "bundle": {"name": bundle, "version": metadata.get("version", "")},
+        "versions": {"scanweave": __version__, **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        "seconds": dict(study["seconds"]),
+        "peak_memory_mb": peak_memory_mb(),
+        "warnings": warnings_of(study, metadata, weights),
+        "notice": RESEARCH_NOTICE,
+    }
+
+
+def roles_record(selection: Selection, *, phi: bool) -> dict[str, Any]:
+    """Which series fills each role and why; a substituted role names the series that stands in."""
+    record = {}
+    for role, choice in selection.assigned.items():
+        series = choice.series or selection.assigned[choice.substituted_by or ""].series
+        record[role] = {
+            "series": series_name(series, phi=phi) if series else None,
+            "evidence": list(choice.evidence),
+            "substituted": choice.series is None,
+        }
+    return record
+
+
+def series_name(series: Series, *, phi: bool) -> str:
+    """A NIfTI file's name, or the keyed hash of a SeriesInstanceUID."""
+    if series.source == "nifti":
+        return series.label
+    name = pseudonym(series.name, phi=phi)
+    return f"{name} [{series.part}]" if series.part else name
+
+
+def flags_of(study: Mapping[Hashable, Any]) -> list[str]:
+    """Reasons for a human to look before the result is believed."""
+    results: Mapping[str, RigidResult] = study.get("registration", {})
+    return [f"registration of {role}: {result.flag_reason}" for role, result in results.items() if result.flagged]
+
+
+def warnings_of(study: Mapping[Hashable, Any], metadata: Mapping[str, Any], weights: Weights) -> list[str]:
+    """Everything that the reader of a result must know, flags first."""
+    loaded: LoadedStudy = study["loaded"]
+    components: Components = study["components"]
+    warnings = [*flags_of(study), *loaded.selection.warnings]
+    if components.count == 0:
+        warnings.append("nothing was segmented: the mask is empty")
+    if components.discarded_fraction > DISCARDED_WARNING_FRACTION:
+        warnings.append(
+            f"the component rule removed {components.discarded_ml:.2f} ml, "
+            f"{components.discarded_fraction:.0%} of the mask, in {components.count - components.kept} parts"
+        )
+    if weights.sha256 != metadata.get("weights", {}).get("sha256"):
+        warnings.append(f"the weights are not the bundle's own: {weights.name}")
+    return warnings
+
+
+def peak_memory_mb() -> float:
+    """The most resident memory this process has had, in MiB (Linux counts KiB, macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def _registration(result: RigidResult) -> dict[str, Any]:
+    return {
+        "matrix_ras": [[float(value) for value in row] for row in result.matrix_ras],
+        "quality": {"before": _rounded(result.before), "after": _rounded(result.after)},
+        "displacement_mm": round(result.displacement_mm, 3),
+        "flagged": result.flagged,
+    }
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in figures.items()}

@@ -1,0 +1,117 @@
+"""The two things to do with one study: segment it, or say what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scanweave.errors import Code, InputRefused, Problem, ScanweaveError, UsageError
+from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, build_evaluator, find_bundle
+from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_study, one_study
+from scanweave.transforms.io.series import Series
+from scanweave.transforms.selection.select import Selection, assign_roles
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How a study is segmented; each value left at None is the bundle's own choice."""
+
+    bundle: str = DEFAULT_BUNDLE
+    weights: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    outputs: str | None = None
+    components: str | None = None
+    overwrite: bool = False
+    phi: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentedStudy:
+    """Where the results lie and what result.json says."""
+
+    folder: Path
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All series of an input, the role of each, and why it could not be segmented."""
+
+    series: tuple[Series, ...]
+    roles: Mapping[str, str] = field(default_factory=dict)  # role -> series label
+    selection: Selection | None = None
+    refusal: ScanweaveError | None = None
+
+
+def segment(request: StudyRequest, output_dir: Path, settings: SegmentSettings | None = None) -> SegmentedStudy:
+    """Segment one study and write its results to a folder below `output_dir`.
+
+    Raises
+    ------
+    UsageError, InputRefused, EnvironmentFailure
+        With the codes of `scanweave.errors`; nothing is written then.
+    """
+    settings = settings or SegmentSettings()
+    bundle = find_bundle(settings.bundle)
+    _check_roles(request, bundle)
+    if request.path is not None and not request.path.exists():
+        message = "expected a folder, .zip, DICOMDIR or NIfTI file"
+        raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, request.path.name))
+    from scanweave.pipeline.device import choose_device
+
+    overrides: dict[str, Any] = {
+        "dataset_dir": str(request.path) if request.path else None,
+        "inputs": dict(request.inputs),
+        "study_uid": request.study_uid,
+        "output_dir": str(output_dir),
+        "outputs": settings.outputs,
+        "overwrite": settings.overwrite,
+        "phi": settings.phi,
+        "device": choose_device(settings.device),
+        "precision": settings.precision,
+        "weights_file": str(settings.weights) if settings.weights else None,
+    }
+    if settings.components is not None:
+        overrides["components"] = settings.components
+    (study,) = build_evaluator(bundle, overrides).run()
+    return SegmentedStudy(study["place"].folder, study["result"])
+
+
+def inspect(request: StudyRequest, bundle_name: str = DEFAULT_BUNDLE) -> Inspection:
+    """What `segment` would do with the same request; headers only, and nothing is written.
+
+    Raises
+    ------
+    UsageError, InputRefused, EnvironmentFailure
+        Where there is nothing to list; a refusal of what was found is part of the result.
+    """
+    bundle = find_bundle(bundle_name)
+    _check_roles(request, bundle)
+    with find_study(request, [role.name for role in bundle.roles]) as found:
+        listed = _all_series(found)
+        try:
+            study = one_study(found, request.study_uid)
+            selection = assign_roles(study.series, bundle.roles, study.chosen)
+        except InputRefused as refusal:
+            return Inspection(listed, refusal=refusal)
+    roles = {role: choice.series.label for role, choice in selection.assigned.items() if choice.series}
+    return Inspection(listed, roles, selection)
+
+
+def _all_series(found: FoundStudy) -> tuple[Series, ...]:
+    listed = list(found.series)
+    listed += [item for item in found.chosen.values() if item not in listed]
+    return tuple(listed)
+
+
+def _check_roles(request: StudyRequest, bundle: Bundle) -> None:
+    names = [role.name for role in bundle.roles]
+    unknown = [name for name in request.inputs if name not in names]
+    if unknown:
+        message = f"bundle {bundle.name} has the roles {', '.join(names)}, not {', '.join(unknown)}"
+        raise UsageError(Problem(Code.USAGE, message))
+    if request.path is None and not request.inputs:
+        raise UsageError(Problem(Code.USAGE, "expected INPUT, or a series for each role (--flair X ..)"))

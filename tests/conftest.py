@@ -1,0 +1,72 @@
+"""Shared fixtures: where the real data lie, a phantom study on disk, a site key that is not the user's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+IN_CI = bool(os.environ.get("CI"))
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the GPU are left out, not skipped, where there is none: no CI machine could mend that."""
+    if not any(item.get_closest_marker("gpu") for item in items):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        left_out = [item for item in items if item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was not tested here."""
+    if terminalreporter.stats.get("deselected"):
+        terminalreporter.write_line("no CUDA device: GPU tests left out; docs/pending-gpu.md names the command")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skip is a failure: it would hide a missing tool or datum."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IN_CI and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real scans; skipped aloud on a machine without them, a failure in CI."""
+    folder = Path(os.environ.get("SCANWEAVE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        reason = "real scans not here: set SCANWEAVE_DATA to the folder that holds them"
+        pytest.fail(reason) if IN_CI else pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_site_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are named by a keyed hash; tests neither read nor make the user's key."""
+    monkeypatch.setenv("SCANWEAVE_SITE_KEY", "tests")
+
+
+@pytest.fixture(scope="session")
+def phantom_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole study as DICOM, made once; tests that change it work on a copy."""
+    from scanweave.pipeline.phantom_dicom import write_phantom_study
+
+    return write_phantom_study(tmp_path_factory.mktemp("phantom") / "study", seed=7)
+
+
+@pytest.fixture(scope="session")
+def segmented_phantom(phantom_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The phantom's results by the command line, made once; tests only read them."""
+    from scanweave.cli import main
+
+    out = tmp_path_factory.mktemp("segmented")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCANWEAVE_SITE_KEY", "tests")
+        outputs = "nifti,probability,dicom-seg"
+        assert main(["segment", str(phantom_study), "-o", str(out), "--outputs", outputs]) == 0
+    (folder,) = out.iterdir()
+    return folder

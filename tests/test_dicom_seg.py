@@ -1,0 +1,555 @@
+"""The DICOM Segmentation against readers and validators of other people, and against itself written twice."""
+
+import datetime
+import hashlib
+import re
+import struct
+import warnings
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from external_tools import dicom_errors, run_tool
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import config
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from scipy.spatial.transform import Rotation
+
+from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
+from scanweave.transforms.io.dicom_seg import SegSettings, write_dicom_seg
+from scanweave.transforms.io.dicom_seg_settings import LO_LENGTH, RESEARCH_ONLY, ST_LENGTH, plain_text
+from scanweave.transforms.io.uids import derived_uid
+
+SLICES, ROWS, COLUMNS = 10, 24, 37  # 888 pixels are whole bytes, 888 * 3 frames too; 37 is odd on purpose
+SPACING = (5.5, 1.25, 0.9)  # slices, rows, columns, mm
+SETTINGS = SegSettings("FLAIR abnormality", "bn_unet", "0.1.0", hashlib.sha256(b"weights").hexdigest())
+FLAGGED = SegSettings(
+    "FLAIR abnormality",
+    "bn_unet",
+    "0.1.0",
+    SETTINGS.weights_sha256,
+    series_description="FLAIR abnormality of the whole brain, as found by scanweave 0.1.0",
+    flags=("the pre series moved by 25 mm", "12 % of the volume was removed"),
+    substituted=("post",),
+)
+SAME_PLACE_MM = 0.01
+FOREIGN_FLAIR = "study-siemens/36468-FLAIRreg-58706/*.dcm"
+FOREIGN_T1 = ("study-siemens/26401-T1prereg-52906/*.dcm", "study-siemens/11-T1post-18670/*.dcm")
+VENDORS = ("ge", "siemens", "philips", "hitachi", "philips_enhanced")
+
+
+def mr_series(series="1.2.3.2", description="FLAIR", decimals=None):
+    """Headers of an oblique anisotropic series, in no useful order, as a scanner writes them."""
+    turn = Rotation.from_euler("zyx", (12, -17, 23), degrees=True).as_matrix()
+    along, down, normal = turn.T  # LPS
+    headers = []
+    for number in (3, 0, 9, 5, 1, 8, 2, 7, 6, 4):
+        header = Dataset()
+        header.file_meta = FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header.SpecificCharacterSet = "ISO_IR 100"
+        header.SOPClassUID = MRImageStorage
+        header.SOPInstanceUID = f"{series}.{number + 1}"
+        header.StudyInstanceUID, header.SeriesInstanceUID = "1.2.3.1", series
+        header.FrameOfReferenceUID, header.PositionReferenceIndicator = "1.2.3.9", ""
+        header.Modality, header.SeriesNumber, header.InstanceNumber = "MR", 4, number + 1
+        header.StudyDate, header.StudyTime = "20200121", "074807"
+        header.SeriesDate, header.SeriesTime = "20200121", "081704.25"
+        header.ContentDate, header.ContentTime = "20200121", f"0817{30 - number}"
+        header.PatientName, header.PatientID, header.PatientSex = "Gruß^Jürgen", "ID-7", "O"
+        header.PatientBirthDate, header.PatientAge = "19610203", "058Y"
+        header.AccessionNumber, header.StudyID, header.ReferringPhysicianName = "A1", "S1", "Weiß^Ärztin"
+        header.StudyDescription, header.SeriesDescription = "Schädel", description
+        header.Manufacturer, header.ManufacturerModelName = "Maker", "Model"
+        header.Rows, header.Columns = ROWS, COLUMNS
+        header.PixelSpacing = [SPACING[1], SPACING[2]]
+        header.SliceThickness, header.SpacingBetweenSlices = 5, 99  # the gap is often wrong in real headers
+        position = np.array([-70.0, 31.0, -12.0]) + number * SPACING[0] * normal
+        header.ImagePositionPatient = [round(float(x), decimals or 9) for x in position]
+        header.ImageOrientationPatient = [round(float(x), 9) for x in (*along, *down)]
+        headers.append(header)
+    affine = np.eye(4)  # (column, row, slice) to RAS
+    affine[:3, :3] = np.column_stack([along * SPACING[2], down * SPACING[1], normal * SPACING[0]])
+    affine[:3, 3] = (-70.0, 31.0, -12.0)
+    return headers, LPS_FROM_RAS @ affine
+
+
+def lesion(affine, shape=(COLUMNS, ROWS, SLICES)):
+    """A mask without any symmetry, with a slice missing in its middle, touching a border."""
+    array = np.zeros(shape, np.uint8)
+    array[2:9, 3:6, 2] = 1
+    array[2:5, 3:11, 3] = 1
+    array[-6:, 12:14, 5] = 1
+    return Volume(array, affine)
+
+
+def turned(volume, axes, flips):
+    """The same voxels at the same places, stored with other axes."""
+    array, affine = volume.array.transpose(axes), volume.affine[:, [*axes, 3]].copy()
+    for axis in flips:
+        affine[:3, 3] += affine[:3, axis] * (array.shape[axis] - 1)
+        affine[:3, axis] *= -1
+        array = np.flip(array, axis)
+    return Volume(np.ascontiguousarray(array), affine)
+
+
+def same_in_space(one, other):
+    """Whether each marked voxel of one volume is a marked voxel of the other, by its place in RAS mm."""
+    for here, there in ((one, other), (other, one)):
+        points = here.grid.points(np.argwhere(here.array))
+        found = (points - there.affine[:3, 3]) @ np.linalg.inv(there.affine[:3, :3]).T
+        nearest = np.rint(found).astype(int)
+        off_mm = np.abs((found - nearest) * there.grid.spacing)
+        if (nearest < 0).any() or (nearest >= there.array.shape).any() or (off_mm > SAME_PLACE_MM).any():
+            return False
+        if not there.array[tuple(nearest.T)].all():
+            return False
+    return True
+
+
+def read_highdicom(path, folder):
+    volume = hd.seg.segread(path).get_volume(combine_segments=True)
+    return Volume(volume.array, LPS_FROM_RAS @ volume.affine)
+
+
+def read_dcmqi(path, folder):
+    run = run_tool("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd")
+    assert run.returncode == 0, run.stderr
+    image = sitk.ReadImage(folder / "1.nrrd")
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return Volume(sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS_FROM_RAS @ affine)
+
+
+READERS = pytest.mark.parametrize("read", [read_highdicom, read_dcmqi])
+
+
+def read_headers(data_dir, *patterns):
+    files = [file for pattern in patterns for file in sorted(data_dir.glob(pattern))]
+    assert files
+    return [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+
+
+def read_real(data_dir, pattern):
+    """A volume on the grid that highdicom reads, with a mask in it, and the headers."""
+    files = sorted(data_dir.glob(pattern))
+    headers = [pydicom.dcmread(file) for file in files]
+    for header in headers:
+        if "FrameOfReferenceUID" not in header:
+            header.FrameOfReferenceUID = header.SeriesInstanceUID  # highdicom reads no volume without
+    if len(headers) == 1:
+        volume = hd.Image.from_dataset(headers[0]).get_volume()
+    else:
+        volume = hd.get_volume_from_series(headers, apply_modality_transform=None)
+    slices, rows, columns = volume.spatial_shape
+    array = np.zeros((slices, rows, columns), np.uint8)
+    array[1 : slices // 2 + 1, rows // 4 : rows // 2, columns // 5 : columns // 3] = 1
+    array[slices // 2, rows // 4 : rows // 3, columns // 5 :] = 1
+    return Volume(array, LPS_FROM_RAS @ volume.affine), read_headers(data_dir, pattern)
+
+
+def every_element(dataset):
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from every_element(item)
+        else:
+            yield element
+
+
+# The voxels lie where the mask says
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("axes", "flips"), [((0, 1, 2), ()), ((2, 1, 0), ()), ((1, 2, 0), (0, 2)), ((0, 1, 2), (0, 1, 2))]
+)
+def test_every_voxel_comes_back_at_its_place(tmp_path, read, axes, flips):
+    headers, affine = mr_series()
+    write_dicom_seg(tmp_path / "seg.dcm", turned(lesion(affine), axes, flips), headers, [], SETTINGS)
+    back = read(tmp_path / "seg.dcm", tmp_path)
+    assert same_in_space(lesion(affine), back)
+    for axis in range(3):
+        assert not same_in_space(Volume(np.flip(lesion(affine).array, axis), affine), back)
+
+
+@READERS
+def test_every_voxel_of_a_real_series_comes_back_at_its_place(tmp_path, data_dir, read):
+    mask, headers = read_real(data_dir, FOREIGN_FLAIR)
+    further = read_headers(data_dir, *FOREIGN_T1)
+    write_dicom_seg(tmp_path / "seg.dcm", mask, headers, further, SETTINGS)
+    back = read(tmp_path / "seg.dcm", tmp_path)
+    assert same_in_space(mask, back)
+    for axis in range(3):
+        assert not same_in_space(Volume(np.flip(mask.array, axis), mask.affine), back)
+    assert not dicom_errors(tmp_path / "seg.dcm")
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_series_of_every_vendor_can_be_segmented(tmp_path, data_dir, vendor):
+    pattern = f"dicom-vendors/{vendor}/anatomical/001/*.dcm"
+    mask, headers = read_real(data_dir, pattern)
+    write_dicom_seg(tmp_path / "seg.dcm", mask, headers, [], SETTINGS)
+    for read in (read_highdicom, read_dcmqi):
+        assert same_in_space(mask, read(tmp_path / "seg.dcm", tmp_path))
+    # These files have an age that is none ("0Y"), and so has what is derived from them: no error of our own.
+    inherited = dicom_errors(sorted(data_dir.glob(pattern))[0])
+    assert set(dicom_errors(tmp_path / "seg.dcm")) <= {line for line in inherited if "PatientAge" in line}
+
+
+def test_frames_refer_to_the_slices_at_their_place_and_have_their_geometry(tmp_path):
+    headers, affine = mr_series()
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    places = {header.SOPInstanceUID: header.ImagePositionPatient for header in headers}
+    frames = seg.PerFrameFunctionalGroupsSequence
+    sources = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in frames]
+    assert [s.ReferencedSOPInstanceUID for s in sources] == ["1.2.3.2.6", "1.2.3.2.4", "1.2.3.2.3"]
+    assert {s.SpatialLocationsPreserved for s in sources} == {"YES"}
+    for frame, source in zip(frames, sources, strict=True):
+        assert frame.PlanePositionSequence[0].ImagePositionPatient == places[source.ReferencedSOPInstanceUID]
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == headers[0].ImageOrientationPatient
+    measures = shared.PixelMeasuresSequence[0]
+    assert measures.PixelSpacing == headers[0].PixelSpacing
+    assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (5, pytest.approx(SPACING[0]))
+
+
+@READERS
+def test_positions_rounded_by_the_scanner_keep_slices_and_frames_together(tmp_path, read):
+    headers, affine = mr_series(decimals=1)
+    headers[3].ImageOrientationPatient = [x + 1e-4 for x in headers[3].ImageOrientationPatient]
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
+    frames = pydicom.dcmread(tmp_path / "seg.dcm").PerFrameFunctionalGroupsSequence
+    sources = [frame.DerivationImageSequence[0].SourceImageSequence[0] for frame in frames]
+    assert [s.ReferencedSOPInstanceUID for s in sources] == ["1.2.3.2.6", "1.2.3.2.4", "1.2.3.2.3"]
+    assert same_in_space(lesion(affine), read(tmp_path / "seg.dcm", tmp_path))
+
+
+# The same run twice is one result
+
+
+def test_neither_order_of_the_sources_nor_time_changes_a_byte(tmp_path, data_dir):
+    mask, headers = read_real(data_dir, FOREIGN_FLAIR)
+    further = read_headers(data_dir, *FOREIGN_T1)
+    write_dicom_seg(tmp_path / "one.dcm", mask, headers, further, FLAGGED)
+    mix = np.random.default_rng(1).permutation
+    headers = [headers[n] for n in mix(len(headers))]
+    further = [further[n] for n in mix(len(further))]
+    write_dicom_seg(tmp_path / "other.dcm", mask, headers, further, FLAGGED)
+    assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "other.dcm").read_bytes()
+
+
+def test_every_date_and_uid_is_the_sources_or_follows_from_it(tmp_path):
+    headers, affine = mr_series()
+    headers[0].ContentDate = headers[0].ContentTime = None
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, mr_series("1.2.3.4")[0], SETTINGS)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    sources = {str(e.value) for h in headers + mr_series("1.2.3.4")[0] for e in every_element(h)}
+    dated = [e for e in every_element(seg) if e.VR in ("DA", "TM", "DT")]
+    assert len(dated) >= 9
+    assert {str(e.value) for e in dated} <= sources
+    named = {str(e.value) for e in every_element(seg) if e.VR == "UI"}
+    assert named - sources <= {uid for uid in named if uid.startswith(("2.25.", "1.2.840.10008."))}
+    assert (seg.SeriesDate, seg.SeriesTime) == ("20200121", "081704.25")
+    assert (seg.ContentDate, seg.ContentTime) == ("20200121", "081730")  # of the lowest slice
+    assert datetime.date.today().strftime("%Y%m%d") not in str(seg)
+
+
+def test_uids_change_with_inputs_weights_settings_and_the_mask(tmp_path):
+    headers, affine = mr_series()
+    further = mr_series("1.2.3.4")[0]
+    mask = lesion(affine)
+    moved = Volume(np.roll(mask.array, 1, axis=1), affine)
+    other_run = SegSettings(**{**vars(SETTINGS), "run": "bf16"})
+    other_weights = SegSettings(**{**vars(SETTINGS), "weights_sha256": "0" * 64})
+    uids = []
+    for arguments in (
+        (mask, headers, further, SETTINGS),
+        (moved, headers, further, SETTINGS),
+        (mask, headers, further[:-1], SETTINGS),
+        (mask, headers, further, other_run),
+        (mask, headers, further, other_weights),
+    ):
+        write_dicom_seg(tmp_path / "seg.dcm", *arguments)
+        seg = pydicom.dcmread(tmp_path / "seg.dcm")
+        uids.append((seg.SOPInstanceUID, seg.SeriesInstanceUID, seg.SegmentSequence[0].TrackingUID))
+    instances, series, tracking = zip(*uids, strict=True)
+    assert len(set(instances)) == 5
+    assert series[0] == series[1] and len(set(series)) == 4
+    assert not set(instances) & set(series) and not set(series) & set(tracking)
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=4))
+def test_derived_uids_are_valid_and_keep_parts_apart(parts):
+    uid = derived_uid(*parts)
+    assert re.fullmatch(r"2\.25\.[1-9][0-9]{0,38}", uid)
+    assert int(uid[5:]) >> 76 & 0xF == 8 and int(uid[5:]) >> 62 & 0x3 == 2
+    assert uid == derived_uid(*parts)
+    assert uid != derived_uid(*parts, "")
+    if len(parts) > 1:
+        assert uid != derived_uid("".join(parts))
+
+
+def test_a_uid_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one part"):
+        derived_uid()
+
+
+# What the file says
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, FLAGGED])
+def test_validator_finds_no_error(tmp_path, settings):
+    headers, affine = mr_series()
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, mr_series("1.2.3.4")[0], settings)
+    assert dicom_errors(tmp_path / "seg.dcm") == []
+
+
+def test_file_and_its_sources_are_one_patient_and_study(tmp_path):
+    headers, affine = mr_series()
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    for keyword in (
+        *("PatientName", "PatientID", "PatientSex", "PatientBirthDate", "PatientAge", "AccessionNumber"),
+        *(
+            "StudyInstanceUID",
+            "StudyID",
+            "StudyDate",
+            "StudyTime",
+            "StudyDescription",
+            "SpecificCharacterSet",
+        ),
+        *("ReferringPhysicianName", "FrameOfReferenceUID"),
+    ):
+        assert seg[keyword].value == headers[0][keyword].value, keyword
+    files = []
+    for header in headers:
+        files.append(tmp_path / f"{header.SOPInstanceUID}.dcm")
+        header.save_as(files[-1], enforce_file_format=True)
+    judged = run_tool("dcentvfy", tmp_path / "seg.dcm", *files)
+    assert judged.stdout + judged.stderr == ""
+    seg.PatientID = "another"
+    seg.save_as(tmp_path / "seg.dcm")
+    assert "PatientID" in run_tool("dcentvfy", tmp_path / "seg.dcm", *files).stderr
+
+
+def test_segment_says_what_it_is_and_how_it_was_made(tmp_path):
+    headers, affine = mr_series()
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
+    seg = hd.seg.segread(tmp_path / "seg.dcm")
+    assert seg.segmentation_type is hd.seg.SegmentationTypeValues.BINARY
+    assert seg.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert seg.NumberOfFrames == 3
+    assert (seg.BodyPartExamined, seg.SeriesNumber, seg.Modality) == ("BRAIN", 1004, "SEG")
+    segment = seg.get_segment_description(1)
+    assert (segment.segmented_property_category.value, segment.segmented_property_type.value) == (
+        "49755003",
+        "301766008",
+    )
+    assert segment.anatomic_regions[0].value == "12738006"
+    assert segment.algorithm_type is hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("bn_unet", "0.1.0")
+    assert SETTINGS.weights_sha256 in algorithm.AlgorithmParameters
+    assert segment.tracking_uid.startswith("2.25.") and segment.tracking_id
+    assert len(segment.RecommendedDisplayCIELabValue) == 3
+
+
+def test_doubt_stands_where_a_pacs_shows_it(tmp_path):
+    headers, affine = mr_series()
+    texts = {}
+    for name, settings in (("plain", SETTINGS), ("flagged", FLAGGED)):
+        write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], settings)
+        seg = pydicom.dcmread(tmp_path / "seg.dcm")
+        said = seg.SegmentSequence[0].SegmentDescription
+        texts[name] = (seg.SeriesDescription, seg.ContentDescription, said)
+    assert all(RESEARCH_ONLY in said for said in (*texts["plain"][1:], *texts["flagged"][1:]))
+    assert not any("REVIEW" in said for said in texts["plain"])
+    assert all("REVIEW" in said for said in texts["flagged"])
+    assert all(reason in texts["flagged"][2] for reason in (*FLAGGED.flags, "post"))
+
+
+def test_no_value_is_longer_than_its_vr_allows(tmp_path):
+    headers, affine = mr_series()
+    endless = "naïve \\ text\n" * 200
+    settings = SegSettings(
+        *(endless,) * 4, series_description=endless, flags=(endless,), substituted=(endless,), notes=endless
+    )
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], settings)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    limits = {"LO": LO_LENGTH, "ST": ST_LENGTH, "SH": 16, "CS": 16, "LT": 10240, "UI": 64}
+    for element in every_element(seg):
+        values = element.value if element.VM > 1 else [element.value]
+        assert all(len(str(value)) <= limits.get(element.VR, 10**6) for value in values), element.keyword
+    assert seg.SeriesDescription.startswith("REVIEW")
+    assert dicom_errors(tmp_path / "seg.dcm") == []
+
+
+@given(st.text(max_size=100), st.integers(4, 80))
+def test_plain_text_fits_any_value_representation(value, length):
+    text = plain_text(value, length)
+    assert len(text) <= length and text.isascii() and "\\" not in text
+    assert text == " ".join(text.split()) and (not text or text.isprintable())
+
+
+# The other series
+
+
+def test_other_series_are_referenced_without_a_claim_on_their_pixels(tmp_path):
+    headers, affine = mr_series()
+    further = mr_series("1.2.3.4", "T1")[0]
+    elsewhere = mr_series("1.2.3.5", "T1 of last year")[0][:2]
+    placeless = mr_series("1.2.3.6")[0][:1]
+    del placeless[0].ImagePositionPatient
+    for header in elsewhere:
+        header.StudyInstanceUID = "1.2.4.1"
+    mask = lesion(affine)
+    write_dicom_seg(tmp_path / "seg.dcm", mask, headers, further + elsewhere + placeless, SETTINGS)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    everything = {h.SOPInstanceUID for h in headers + further + elsewhere + placeless}
+    assert {item.ReferencedSOPInstanceUID for item in seg.SourceImageSequence} == everything
+    here = {series.SeriesInstanceUID for series in seg.ReferencedSeriesSequence}
+    assert here == {"1.2.3.2", "1.2.3.4", "1.2.3.6"}
+    (other,) = seg.StudiesContainingOtherReferencedInstancesSequence
+    assert other.StudyInstanceUID == "1.2.4.1"
+    assert len(other.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 2
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        for source in frame.DerivationImageSequence[0].SourceImageSequence:
+            own = source.ReferencedSOPInstanceUID.startswith("1.2.3.2.")
+            assert source.SpatialLocationsPreserved == ("YES" if own else "NO")
+    assert dicom_errors(tmp_path / "seg.dcm") == []
+
+
+def test_a_series_in_two_roles_is_referenced_once_in_any_order(tmp_path):
+    headers, affine = mr_series()
+    further = mr_series("1.2.3.4")[0]
+    write_dicom_seg(tmp_path / "one.dcm", lesion(affine), headers, further, SETTINGS)
+    twice = [*further[::-1], *headers, *further]
+    write_dicom_seg(tmp_path / "two.dcm", lesion(affine), headers[::-1], twice, SETTINGS)
+    assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "two.dcm").read_bytes()
+
+
+# Headers from the wild
+
+
+def test_absent_and_odd_attributes_become_empty_ones(tmp_path):
+    headers, affine = mr_series()
+    kept = (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "Modality",
+        "Rows",
+        "Columns",
+    )
+    geometry = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
+    bare = []
+    for header in headers:
+        bare.append(Dataset())
+        for keyword in (*kept, *geometry):
+            bare[-1].add(header[keyword])
+    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), bare, bare[:0], SETTINGS)
+    assert dicom_errors(tmp_path / "seg.dcm") == []
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    for keyword in (
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "AccessionNumber",
+        "StudyID",
+    ):
+        assert seg[keyword].is_empty
+    assert seg.FrameOfReferenceUID.startswith("2.25.")
+    assert same_in_space(lesion(affine), read_highdicom(tmp_path / "seg.dcm", tmp_path))
+
+
+def test_odd_values_give_no_warning_that_names_the_patient(tmp_path, caplog):
+    headers, affine = mr_series()
+    files = [tmp_path / f"{header.SOPInstanceUID}.dcm" for header in headers]
+    with config.disable_value_validation():
+        for header, file in zip(headers, files, strict=True):
+            header.add_new("PatientName", "PN", "secret")
+            header.add_new("PatientID", "LO", "secret" * 20)
+            header.add_new("PatientSex", "CS", "U")
+            header.add_new("PatientBirthDate", "DA", "3.2.1961 secret")
+            header.add_new("StudyDate", "DA", "last week")
+            header.DiffusionBValue = 1000.0
+            header.save_as(file, enforce_file_format=True)
+            whole = b"FD\x08\x00" + struct.pack("<d", 1000.0)
+            assert whole in file.read_bytes()  # half a number is left: pydicom raises when it meets that
+            file.write_bytes(file.read_bytes().replace(whole, b"FD\x04\x00" + whole[-4:]))
+    headers = [pydicom.dcmread(file) for file in files]  # values are decoded only when they are used
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
+    assert "secret" not in caplog.text + " ".join(str(item.message) for item in caught)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    with config.disable_value_validation():
+        assert (seg.PatientName, seg.PatientID) == ("secret", "secret" * 20)
+    assert (seg.PatientSex, seg.PatientBirthDate, seg.StudyDate) == ("", "", "")
+
+
+def test_sources_and_mask_stay_as_they_were(tmp_path):
+    headers, affine = mr_series()
+    further = mr_series("1.2.3.4")[0]
+    mask = lesion(affine)
+    write_dicom_seg(tmp_path / "seg.dcm", mask, headers, further, FLAGGED)
+    assert headers == mr_series()[0] and further == mr_series("1.2.3.4")[0]
+    assert np.array_equal(mask.array, lesion(affine).array) and np.array_equal(mask.affine, affine)
+
+
+# What is refused
+
+
+def shifted(affine, axis, voxels):
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, axis] * voxels
+    return moved
+
+
+def wrong_masks():
+    _, affine = mr_series()
+    array = lesion(affine).array
+    oblique = affine.copy()
+    oblique[:3, :3] = Rotation.from_euler("z", 45, degrees=True).as_matrix() @ oblique[:3, :3]
+    mirrored = affine.copy()
+    mirrored[:3, 1] *= -1
+    return {
+        "empty": Volume(np.zeros_like(array), affine),
+        "labels": Volume(array * 2, affine),
+        "half a column aside": Volume(array, shifted(affine, 0, 0.5)),
+        "half a slice aside": Volume(array, shifted(affine, 2, 0.5)),
+        "other spacing": Volume(array, affine @ np.diag([1.01, 1, 1, 1]) @ np.diag([1.02, 1, 1, 1])),
+        "a slice short": Volume(array[:, :, :-1], affine),
+        "rotated": Volume(array, oblique),
+        "mirrored": Volume(array, mirrored),
+        "LPS for RAS": Volume(array, LPS_FROM_RAS @ affine),
+    }
+
+
+@pytest.mark.parametrize("name", wrong_masks())
+def test_masks_that_do_not_belong_to_the_headers_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"mask|slices, rows, columns"):
+        write_dicom_seg(tmp_path / "seg.dcm", wrong_masks()[name], mr_series()[0], [], SETTINGS)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_sources_without_geometry_are_refused(tmp_path):
+    headers, affine = mr_series()
+    del headers[2].ImageOrientationPatient
+    with pytest.raises(ValueError, match="complete geometry"):
+        write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["label", "algorithm", "version", "weights_sha256"])
+def test_settings_without_provenance_cannot_be_built(name):
+    with pytest.raises(ValueError, match=name):
+        SegSettings(**{**vars(SETTINGS), name: " "})

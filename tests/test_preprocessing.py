@@ -1,0 +1,244 @@
+"""Steps (3) and (4) against an independent computation, and the laws of every geometric step."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd
+from skimage.exposure import rescale_intensity
+from skimage.transform import resize
+
+from scanweave.transforms.axial_planes import AxialPlanesd, slice_angle
+from scanweave.transforms.clear_background import ClearBackgroundd
+from scanweave.transforms.crop_square import CropSquared
+from scanweave.transforms.geometry import Grid, Volume
+from scanweave.transforms.resize_plane import ResizePlaned
+from scanweave.transforms.scale_series import ScaleSeriesd
+from scanweave.transforms.volumes import to_metatensor
+from scanweave.transforms.zscore_volume import ZScoreVolumed
+
+PUBLISHED_TOLERANCE = 1e-4
+
+
+def read_lgg(folder: Path) -> np.ndarray:
+    """(slice, row, column, channel) uint8, slices in order of their number."""
+    files = [f for f in folder.glob("*.tif") if not f.stem.endswith("_mask")]
+    files.sort(key=lambda f: int(f.stem.rsplit("_", 1)[1]))
+    return np.stack([tifffile.imread(f) for f in files])
+
+
+def published(volume: np.ndarray) -> np.ndarray:
+    """The training code's preprocessing as its paper and repository describe it, by scikit-image alone."""
+    volume = volume.astype(np.float64)
+    volume[volume < volume.max() * 0.1] = 0
+    kept = np.argwhere(volume.max(axis=-1) > 0)
+    (z0, y0, x0), (z1, y1, x1) = kept.min(axis=0), kept.max(axis=0) + 1
+    volume = volume[z0:z1, y0:y1, x0:x1]
+    side = max(volume.shape[1:3])
+    before = [(side - n) // 2 for n in volume.shape[1:3]]
+    after = [side - n - b for n, b in zip(volume.shape[1:3], before, strict=True)]
+    volume = np.pad(volume, ((0, 0), (before[0], after[0]), (before[1], after[1]), (0, 0)))
+    shape = (len(volume), 256, 256, 3)
+    volume = resize(volume, shape, order=2, mode="constant", cval=0, anti_aliasing=False, preserve_range=True)
+    low, high = np.percentile(volume, (10, 99))
+    volume = rescale_intensity(volume, in_range=(low, high), out_range=(0.0, 1.0))
+    return (volume - volume.mean(axis=(0, 1, 2))) / volume.std(axis=(0, 1, 2))
+
+
+@pytest.mark.parametrize("patient", ["TCGA_CS_4942_19970222", "TCGA_FG_7634_20000128", "TCGA_HT_8105_19980826"])
+def test_model_input_equals_the_published_preprocessing(data_dir: Path, patient: str) -> None:
+    volume = read_lgg(data_dir / "lgg" / "original" / patient)
+    image = MetaTensor(torch.from_numpy(volume.astype(np.float32)).permute(3, 1, 2, 0).contiguous())
+    chain = Compose(
+        [
+            ClearBackgroundd("image"),
+            CropSquared("image", opening=False),
+            ResizePlaned("image", size=256),
+            ZScoreVolumed(),
+        ]
+    )
+    ours = chain({"image": image})["image"].numpy().transpose(3, 1, 2, 0)
+    reference = published(volume)
+    assert ours.shape == reference.shape
+    interior = (slice(None), slice(2, -2), slice(2, -2))
+    assert np.abs(ours - reference)[interior].max() < PUBLISHED_TOLERANCE
+    # A z-score of each slice alone, the mistake of the public example, must not pass for it.
+    slices = reference - reference.mean(axis=(1, 2), keepdims=True)
+    slices /= reference.std(axis=(1, 2), keepdims=True) + 1e-9
+    assert np.abs(ours - slices)[interior].max() > 0.1
+
+
+def test_scaling_takes_the_percentile_inside_the_field_of_view() -> None:
+    rng = np.random.default_rng(0)
+    voxels = rng.uniform(0, 1000, (1, 40, 40, 10)).astype(np.float32)
+    unseen = np.zeros_like(voxels)
+    unseen[:, 20:] = 1
+    voxels[:, 20:] = 0
+    data = {"pre": MetaTensor(torch.from_numpy(voxels)), "pre_unseen": MetaTensor(torch.from_numpy(unseen))}
+    scaled = ScaleSeriesd("pre")(data)["pre"].numpy()
+    assert np.percentile(scaled[:, :20], 99.9) == pytest.approx(190, abs=0.1)
+    assert scaled.max() <= 255 and scaled.min() >= 0
+    assert data["pre"].numpy().max() > 900, "the input was changed"
+
+
+def test_zscore_leaves_out_what_was_not_seen() -> None:
+    rng = np.random.default_rng(1)
+    voxels = rng.normal(100, 20, (2, 30, 30, 8)).astype(np.float32)
+    unseen = np.zeros_like(voxels)
+    unseen[1, :, :, 4:] = 1
+    voxels[1, :, :, 4:] = 0
+    data = {"image": MetaTensor(torch.from_numpy(voxels)), "unseen": MetaTensor(torch.from_numpy(unseen))}
+    result = ZScoreVolumed()(data)
+    assert "unseen" not in result
+    seen = result["image"].numpy()[1, :, :, :4]
+    assert seen.mean() == pytest.approx(0, abs=1e-4) and seen.std() == pytest.approx(1, abs=1e-4)
+
+
+# --- laws of the geometric steps -----------------------------------------------------------------------------------
+
+
+def rotation(angles: tuple[float, float, float]) -> np.ndarray:
+    """Rotation by Euler angles in degrees about x, y, z."""
+    result = np.eye(3)
+    for axis, angle in enumerate(np.radians(angles)):
+        turn = np.eye(3)
+        i, j = [n for n in range(3) if n != axis]
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        result = result @ turn
+    return result
+
+
+@st.composite
+def head_grids(draw: st.DrawFn) -> Grid:
+    """A head-sized grid of any orientation: oblique, flipped, permuted axes, anisotropic."""
+    spacing = [draw(st.floats(1.3, 2.2)), draw(st.floats(1.3, 2.2)), draw(st.floats(1.5, 6.0))]
+    shape = [round(200 / spacing[0]), round(220 / spacing[1]), round(160 / spacing[2])]
+    order = draw(st.permutations(range(3)))
+    flips = [draw(st.sampled_from((-1.0, 1.0))) for _ in range(3)]
+    angle = st.floats(-40, 40)
+    turn = rotation((draw(angle), draw(angle), draw(angle)))
+    directions = turn @ np.eye(3)[:, order] @ np.diag(flips)
+    affine = np.eye(4)
+    affine[:3, :3] = directions @ np.diag(spacing)
+    affine[:3, 3] = np.array([3.0, -7.0, 11.0]) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def head_and_lesion(grid: Grid) -> tuple[Volume, Volume]:
+    """A head (bright ellipsoid) and a smooth off-centre mask (1 inside, soft edge), given in RAS."""
+    indices = np.indices(grid.shape).reshape(3, -1).T
+    points = grid.points(indices) - np.array([3.0, -7.0, 11.0])
+    head = (np.linalg.norm(points / [72, 88, 70], axis=1) < 1).astype(np.float32) * 400
+    radius = np.linalg.norm((points - [26, 24, 12]) / [30, 26, 28], axis=1)
+    lesion = np.clip((1.0 - radius) * 8 + 0.5, 0, 1).astype(np.float32)
+    return Volume(head.reshape(grid.shape), grid.affine), Volume(lesion.reshape(grid.shape), grid.affine)
+
+
+def model_space() -> Compose:
+    return Compose(
+        [
+            AxialPlanesd(["flair", "image"], allow_missing_keys=True),
+            ToImage(),
+            CropSquared("image"),
+            ResizePlaned("image", size=256),
+        ]
+    )
+
+
+class ToImage:
+    """Stands in for the stacking of roles: one channel, the reference's own."""
+
+    def __call__(self, data: dict) -> dict:
+        return {**data, "image": data["flair"]}
+
+
+def there_and_back(head: Volume, lesion: Volume, *, flip: int | None = None) -> np.ndarray:
+    """The lesion's way through model space: forward by the head's plan, as the network would see it, and back."""
+    chain = model_space()
+    data = chain({"flair": to_metatensor(head)})
+    image = data["image"]
+    # What a perfect network answers: the lesion sampled at the model's own voxel centres.
+    from scanweave.transforms.resample import resample
+
+    grid = Grid(tuple(image.shape[1:]), image.affine.numpy())
+    answer, _ = resample(lesion, grid)
+    if flip is not None:
+        answer = np.flip(answer, axis=flip).copy()
+    pred = MetaTensor(torch.from_numpy(np.ascontiguousarray(answer))[None], affine=image.affine)
+    back = Invertd("pred", transform=chain, orig_keys="image", nearest_interp=False, to_tensor=True)(
+        {**data, "pred": pred}
+    )["pred"]
+    assert tuple(back.shape[1:]) == head.array.shape
+    assert np.allclose(back.affine.numpy(), head.affine, atol=1e-6)
+    return back.numpy()[0]
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
+
+
+SLOW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+
+
+@SLOW
+@given(grid=head_grids())
+def test_a_mask_survives_its_way_through_model_space(grid: Grid) -> None:
+    head, lesion = head_and_lesion(grid)
+    back = there_and_back(head, lesion)
+    assert dice(back >= 0.5, lesion.array >= 0.5) > 0.98
+
+
+@SLOW
+@given(grid=head_grids(), axis=st.integers(0, 2))
+def test_twin_with_a_flipped_axis_is_caught(grid: Grid, axis: int) -> None:
+    head, lesion = head_and_lesion(grid)
+    back = there_and_back(head, lesion, flip=axis)
+    assert dice(back >= 0.5, lesion.array >= 0.5) < 0.9
+
+
+@SLOW
+@given(grid=head_grids())
+def test_slices_lie_as_the_training_slices(grid: Grid) -> None:
+    head, _ = head_and_lesion(grid)
+    original = head.array.copy()
+    moved = AxialPlanesd("flair")({"flair": to_metatensor(head)})["flair"]
+    rows, columns, slices = Grid(tuple(moved.shape[1:]), moved.affine.numpy()).directions.T
+    assert rows[1] < 0 and abs(rows[1]) == max(abs(rows)), "rows run from anterior to posterior"
+    assert columns[0] < 0 and abs(columns[0]) == max(abs(columns)), "columns run from right to left"
+    assert slices[2] > 0
+    if slice_angle(grid) > 35:
+        assert np.allclose(moved.affine.numpy()[2, 2], 3.0)
+    assert np.array_equal(head.array, original), "the input was changed"
+
+
+@pytest.mark.parametrize("angle, own", [(34.0, True), (36.0, False)])
+def test_planes_within_35_degrees_are_kept(angle: float, own: bool) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = rotation((angle, 0, 0)) @ np.diag([1.0, 1.0, 5.0])
+    voxels = np.arange(30 * 32 * 12, dtype=np.float32).reshape(30, 32, 12)
+    moved = AxialPlanesd("flair")({"flair": to_metatensor(Volume(voxels, affine))})["flair"]
+    assert (sorted(moved.shape[1:]) == [12, 30, 32]) is own
+    assert (np.array_equal(np.sort(moved.numpy().ravel()), voxels.ravel())) is own
+
+
+@SLOW
+@given(
+    shape=st.tuples(st.integers(5, 40), st.integers(5, 40), st.integers(3, 9)),
+    seed=st.integers(0, 99),
+)
+def test_crop_is_undone_exactly(shape: tuple[int, int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    voxels = rng.uniform(0, 1, shape).astype(np.float32) * (rng.uniform(0, 1, shape) > 0.7)
+    crop = CropSquared("image", opening=False)
+    before = to_metatensor(Volume(voxels, np.diag([2.0, 3.0, 5.0, 1.0])))
+    after = crop({"image": before})["image"]
+    assert after.shape[1] == after.shape[2]
+    back = crop.inverse({"image": after})["image"]
+    assert np.array_equal(back.numpy()[0], voxels)
+    assert np.allclose(back.affine, before.affine)

@@ -1,0 +1,110 @@
+"""Step (0): axial slices as the training slices lie, rows from anterior to posterior, columns from right to left."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+
+from scanweave.transforms.geometric import GeometricTransformd
+from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.resample import resample
+from scanweave.transforms.volumes import to_volume
+
+TRAINING_AXES = ("P", "L", "S")
+"""Where the voxel axes (row, column, slice) point to in the published training slices."""
+THICK_SLICE_RATIO = 1.5
+"""The coarsest axis is the slice axis where it is this much coarser than the next; else the last one is."""
+
+
+class AxialPlanesd(GeometricTransformd):
+    """Turn a volume (1, i, j, k) of any orientation into axial slices (1, row, column, slice).
+
+    A volume whose slice normal is within `max_angle` degrees of superior keeps its own planes: axes are permuted
+    and flipped, no voxel changes. Any other is resampled on patient-axial planes `slice_spacing` mm apart,
+    averaged through the slice, with pixels of `plane_spacing` (smallest, largest) mm.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        max_angle: float = 35.0,
+        slice_spacing: float = 3.0,
+        plane_spacing: tuple[float, float] = (0.8, 1.2),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.max_angle = max_angle
+        self.slice_spacing = slice_spacing
+        self.plane_spacing = plane_spacing
+
+    def plan(self, image: MetaTensor) -> dict[str, Any]:
+        """Either `own` planes by an axis permutation, or the target grid of a resampling."""
+        grid = to_volume(image).grid
+        if slice_angle(grid) <= self.max_angle:
+            to_training = nib.orientations.ornt_transform(
+                nib.orientations.io_orientation(grid.affine), nib.orientations.axcodes2ornt(TRAINING_AXES)
+            )
+            return {"own": True, "shape": grid.shape, "orientation": to_training}
+        target = axial_grid(grid, self.slice_spacing, self.plane_spacing)
+        return {"own": False, "shape": grid.shape, "target": target}
+
+    def forward(self, image: MetaTensor, key: Hashable, plan: Mapping[str, Any]) -> tuple[torch.Tensor, Affine]:
+        """The axial voxels and their affine."""
+        affine = image.affine.numpy()
+        if plan["own"]:
+            order = plan["orientation"]
+            moved = nib.orientations.apply_orientation(image.numpy()[0], order)
+            to_old = nib.orientations.inv_ornt_aff(order, plan["shape"])
+            return torch.from_numpy(np.ascontiguousarray(moved))[None], affine @ to_old
+        target: Grid = plan["target"]
+        moved, _ = resample(Volume(image.numpy()[0], affine), target)
+        return torch.from_numpy(np.ascontiguousarray(moved))[None], target.affine
+
+    def backward(self, image: torch.Tensor, plan: Mapping[str, Any]) -> torch.Tensor:
+        """Back to the volume's own grid: exact for its own planes, linear otherwise."""
+        if plan["own"]:
+            axes, flips = np.array(plan["orientation"], dtype=int).T
+            moved = torch.flip(image, [int(axes[i]) + 1 for i in range(3) if flips[i] < 0])
+            return moved.permute(0, *[int(axis) + 1 for axis in axes]).contiguous()
+        own = Grid(plan["shape"], plan["affine"])
+        channels = [resample(Volume(channel.numpy(), plan["target"].affine), own)[0] for channel in image]
+        return torch.from_numpy(np.stack(channels))
+
+
+def slice_axis(grid: Grid) -> int:
+    """The voxel axis across the slices."""
+    order = np.argsort(grid.spacing)
+    thick = grid.spacing[order[2]] > THICK_SLICE_RATIO * grid.spacing[order[1]]
+    return int(order[2]) if thick else 2
+
+
+def slice_angle(grid: Grid) -> float:
+    """Degrees between the slice normal and the superior axis, 0..90.
+
+    The normal is perpendicular to the planes, which in a sheared affine is not the direction of stacking.
+    """
+    first, second = (grid.directions[:, axis] for axis in range(3) if axis != slice_axis(grid))
+    normal = np.cross(first, second)
+    return float(np.degrees(np.arccos(np.clip(abs(normal[2]) / np.linalg.norm(normal), 0.0, 1.0))))
+
+
+def axial_grid(grid: Grid, slice_spacing: float, plane_spacing: tuple[float, float]) -> Grid:
+    """Patient-axial planes that cover `grid` from edge to edge, in the orientation of the training slices."""
+    corners = grid.points(np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape])).reshape(3, -1).T)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    pixel = float(np.clip(grid.spacing.min(), *plane_spacing))
+    extent = np.array([high[1] - low[1], high[0] - low[0], high[2] - low[2]])  # A-P, R-L, I-S
+    steps = np.array([pixel, pixel, slice_spacing])
+    shape = np.maximum(np.ceil(extent / steps - 1e-6), 1).astype(int)
+    # Rows run to posterior (-y), columns to the left (-x), slices to superior (+z).
+    affine = np.zeros((4, 4))
+    affine[1, 0], affine[0, 1], affine[2, 2], affine[3, 3] = -pixel, -pixel, slice_spacing, 1.0
+    middle = (low + high) / 2
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)

@@ -1,0 +1,71 @@
+"""Step (3), second half: the head's bounding box, padded to a square in the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from scipy import ndimage
+
+from scanweave.transforms.geometric import GeometricTransformd
+from scanweave.transforms.geometry import Affine
+
+Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""First and one-past-last index along each axis; may reach outside the array, which means padding with 0."""
+
+
+class CropSquared(GeometricTransformd):
+    """Crop (C, row, column, slice) to what is not 0, then pad rows or columns with 0 to a square.
+
+    With `opening` (raw scans) single noisy voxels do not stretch the box: each slice is opened with 3x3 pixels
+    first, for the box only. The box is that of the first key; all keys are cropped alike.
+    """
+
+    def __init__(self, keys: KeysCollection, opening: bool = True, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.opening = opening
+
+    def plan(self, image: MetaTensor) -> dict[str, Any]:
+        """The window of the head and its padding."""
+        occupied = (image.as_tensor() > 0).any(dim=0).numpy()
+        opened = ndimage.binary_opening(occupied, np.ones((3, 3, 1))) if self.opening else occupied
+        return {"window": square_window(opened if opened.any() else occupied), "shape": tuple(image.shape[1:])}
+
+    def forward(self, image: MetaTensor, key: Hashable, plan: Mapping[str, Any]) -> tuple[torch.Tensor, Affine]:
+        """The voxels inside the window."""
+        shift = np.eye(4)
+        shift[:3, 3] = [start for start, _ in plan["window"]]
+        return extract(image.as_tensor(), plan["window"]), plan["affine"] @ shift
+
+    def backward(self, image: torch.Tensor, plan: Mapping[str, Any]) -> torch.Tensor:
+        """The voxels where they came from, 0 around them."""
+        window: Window = plan["window"]
+        i, j, k = ((-start, n - start) for (start, _), n in zip(window, plan["shape"], strict=True))
+        return extract(image, (i, j, k))
+
+
+def square_window(occupied: npt.NDArray[np.bool_]) -> Window:
+    """The bounding box of `occupied` (row, column, slice), grown in the plane to a square (`pad_sample`)."""
+    bounds = []
+    for axis in range(3):
+        filled = np.flatnonzero(occupied.any(axis=tuple(other for other in range(3) if other != axis)))
+        bounds.append((int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, occupied.shape[axis]))
+    rows, columns = (stop - start for start, stop in bounds[:2])
+    short, missing = (0, columns - rows) if rows < columns else (1, rows - columns)
+    start, stop = bounds[short]
+    bounds[short] = (start - missing // 2, stop + missing - missing // 2)
+    return bounds[0], bounds[1], bounds[2]
+
+
+def extract(image: torch.Tensor, window: Window) -> torch.Tensor:
+    """The part of (C, i, j, k) inside `window`; 0 where it reaches outside."""
+    inside = [(max(start, 0), min(stop, n)) for (start, stop), n in zip(window, image.shape[1:], strict=True)]
+    out = image.new_zeros((image.shape[0], *(stop - start for start, stop in window)))
+    target = [slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(inside, window, strict=True)]
+    out[(slice(None), *target)] = image[(slice(None), *(slice(lo, hi) for lo, hi in inside))]
+    return out

@@ -1,0 +1,130 @@
+"""From a DICOM header to the facts by which a series is recognised; odd or empty values become absent ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import pydicom
+
+from scanweave.transforms.io.series import HeaderFacts
+
+_DIFFUSION_B_VALUE = "DiffusionBValue"
+
+
+def header_facts(
+    headers: Sequence[pydicom.Dataset],
+    normal_ras: tuple[float, float, float] | None,
+    spacing: tuple[float, float, float] | None,
+    slice_count: int,
+) -> HeaderFacts:
+    """The facts of one series; taken from its first header, where an enhanced one's functional groups count too."""
+    first = headers[0]
+    return HeaderFacts(
+        modality=text(first, "Modality"),
+        manufacturer=text(first, "Manufacturer"),
+        description=text(first, "SeriesDescription"),
+        protocol=text(first, "ProtocolName"),
+        sequence_name=text(first, "SequenceName") or text(first, "PulseSequenceName"),
+        series_number=_integer(find(first, "SeriesNumber")),
+        image_type=texts(first, "ImageType"),
+        scanning_sequence=texts(first, "ScanningSequence"),
+        sequence_variant=texts(first, "SequenceVariant"),
+        scan_options=texts(first, "ScanOptions"),
+        acquisition_type=text(first, "MRAcquisitionType"),
+        tr_ms=number(first, "RepetitionTime"),
+        te_ms=number(first, "EchoTime") or number(first, "EffectiveEchoTime"),
+        ti_ms=number(first, "InversionTime") or number(first, "InversionTimes"),
+        flip_angle=number(first, "FlipAngle"),
+        contrast_agent=_contrast_agent(first),
+        contrast_volume_ml=number(first, "ContrastBolusVolume"),
+        b_value=number(first, _DIFFUSION_B_VALUE),
+        acquired_s=_acquired(headers),
+        slice_count=slice_count,
+        normal_ras=normal_ras,
+        spacing=spacing,
+    )
+
+
+def find(header: pydicom.Dataset, keyword: str) -> Any:
+    """A value at top level, or in the shared and then the first per-frame functional group (PS3.3 C.7.6.16)."""
+    if keyword in header:
+        return header[keyword].value
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in (header.get(name) or [])[:1]:
+            for element in group:
+                if element.VR == "SQ" and element.value and keyword in element.value[0]:
+                    return element.value[0][keyword].value
+    return None
+
+
+def text(header: pydicom.Dataset, keyword: str) -> str:
+    """A single text value, "" where absent."""
+    value = find(header, keyword)
+    return "" if value is None else " ".join(str(value).split())
+
+
+def texts(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
+    """A multi-valued code string, () where absent."""
+    value = find(header, keyword)
+    if value is None or value == "":
+        return ()
+    values = [value] if isinstance(value, str) else list(value)
+    return tuple(str(item).strip().upper() for item in values)
+
+
+def number(header: pydicom.Dataset, keyword: str) -> float | None:
+    """A number (the first of several), None where absent or unreadable."""
+    value = find(header, keyword)
+    if isinstance(value, (list, pydicom.multival.MultiValue)):
+        value = value[0] if value else None
+    try:
+        return None if value is None or value == "" else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def numbers(header: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
+    """A vector of numbers, None where absent or unreadable."""
+    value = find(header, keyword)
+    try:
+        return None if value is None or value == "" else tuple(float(item) for item in value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return None if value is None or value == "" else int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _contrast_agent(header: pydicom.Dataset) -> str | None:
+    """ContrastBolusAgent; the code's meaning where only the sequence is filled; None where neither is there."""
+    if "ContrastBolusAgent" in header:
+        return text(header, "ContrastBolusAgent")
+    for item in header.get("ContrastBolusAgentSequence") or []:
+        return text(item, "CodeMeaning") or text(item, "CodeValue")
+    return None
+
+
+def _acquired(headers: Sequence[pydicom.Dataset]) -> float | None:
+    """Seconds on an arbitrary common clock at which the series began: acquisition time, else the series' time."""
+    for date_key, time_key in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
+        moments = [_moment(text(h, date_key) or text(h, "StudyDate"), text(h, time_key)) for h in headers]
+        known = [moment for moment in moments if moment is not None]
+        if known:
+            return min(known)
+    stamp = text(headers[0], "AcquisitionDateTime")
+    return _moment(stamp[:8], stamp[8:])
+
+
+def _moment(date: str, time: str) -> float | None:
+    try:
+        clock = time.split("+")[0].split("-")[0].replace(":", "").ljust(6, "0")
+        day = dt.date(int(date[:4]), int(date[4:6]), int(date[6:8])).toordinal() if len(date) >= 8 else 0
+        return day * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:]) if time else None
+    except ValueError:
+        return None

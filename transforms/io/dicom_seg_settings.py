@@ -1,0 +1,95 @@
+"""What a DICOM Segmentation says in words and codes, within the lengths that DICOM allows."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+RESEARCH_ONLY = "Research use only; not a medical device"
+LO_LENGTH = 64
+ST_LENGTH = 1024
+"""Longest values of these VRs, in characters (PS3.5 table 6.2-1)."""
+_ELLIPSIS = "..."
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A code, the scheme that defines it and its meaning (PS3.3 section 8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+MORPHOLOGICALLY_ALTERED = Concept("49755003", "SCT", "Morphologically Altered Structure")
+LESION_OF_BRAIN = Concept("301766008", "SCT", "Lesion of brain")
+BRAIN = Concept("12738006", "SCT", "Brain")
+
+
+@dataclass(frozen=True)
+class SegSettings:
+    """What the file says of its one segment and of how it was made. Text is cut to what its VR holds.
+
+    `flags` are reasons for doubt: any of them puts REVIEW into the SeriesDescription. `substituted` names the
+    roles that another series stood in for. `run` is whatever else the result depends on (bundle, precision,
+    component rule): it is not written, but results that differ in it get different UIDs.
+
+    Raises
+    ------
+    ValueError
+        Where label, algorithm, version or weights_sha256 is empty.
+    """
+
+    label: str
+    algorithm: str
+    version: str
+    weights_sha256: str
+    series_description: str = "scanweave segmentation"
+    flags: tuple[str, ...] = ()
+    substituted: tuple[str, ...] = ()
+    notes: str = ""
+    run: str = ""
+    category: Concept = MORPHOLOGICALLY_ALTERED
+    type: Concept = LESION_OF_BRAIN
+    region: Concept = BRAIN
+    body_part: str = "BRAIN"
+    tracking_id: str = ""  # where empty: the label and the end of the tracking UID
+    color_rgb: tuple[int, int, int] = (255, 96, 64)
+
+    def __post_init__(self) -> None:
+        for name in ("label", "algorithm", "version", "weights_sha256"):
+            if not plain_text(getattr(self, name)):
+                raise ValueError(f"expected a {name} that is not empty")
+
+    @property
+    def titled(self) -> str:
+        """SeriesDescription: what a worklist shows; REVIEW comes first, where a narrow column cuts last."""
+        return plain_text(("REVIEW: " if self.flags else "") + self.series_description)
+
+    @property
+    def warned(self) -> str:
+        """ContentDescription: the research notice, and REVIEW where there are flags."""
+        return f"{RESEARCH_ONLY}; REVIEW" if self.flags else RESEARCH_ONLY
+
+    @property
+    def described(self) -> str:
+        """SegmentDescription: the research notice, every flag, every substituted role, the notes."""
+        sentences = [RESEARCH_ONLY]
+        if self.flags:
+            sentences.append(f"REVIEW: {'; '.join(self.flags)}")
+        if self.substituted:
+            sentences.append(f"Another series stands in for: {', '.join(self.substituted)}")
+        if self.notes:
+            sentences.append(self.notes)
+        return plain_text(" ".join(f"{sentence.rstrip('. ')}." for sentence in sentences), ST_LENGTH)
+
+
+def plain_text(value: str, length: int = LO_LENGTH) -> str:
+    r"""`value` on one line of at most `length` characters, in ASCII, which every character set holds.
+
+    Accents are dropped, and so is the backslash, which separates values in DICOM.
+    """
+    ascii_only = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
+    printable = "".join(c if c.isprintable() else " " for c in ascii_only).replace("\\", "/")
+    line = " ".join(printable.split())
+    return line if len(line) <= length else line[: length - len(_ELLIPSIS)] + _ELLIPSIS

@@ -1,0 +1,111 @@
+"""NIfTI in and out: voxels with the affine that the header vouches for."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scanweave.errors import Code, InputRefused, Problem
+from scanweave.transforms.geometry import Affine, Grid, Volume
+
+if TYPE_CHECKING:
+    import nibabel as nib
+
+SCANNER_CODE = 1
+"""NIFTI_XFORM_SCANNER_ANAT."""
+
+
+def read_nifti_header(path: Path) -> tuple[tuple[int, ...], Affine]:
+    """Shape and affine (index to RAS mm) without the voxels; refusals as `read_nifti`."""
+    image = _open(path)
+    return _shape(image), _affine(image, path)
+
+
+def read_nifti(path: Path) -> tuple[tuple[Volume, ...], nib.Nifti1Image]:
+    """The volumes of a 3-D or 4-D file as float32 after its scaling, and the image for its header.
+
+    Raises
+    ------
+    InputRefused
+        UNREADABLE, TRUNCATED, WRONG_SHAPE, MISSING_GEOMETRY (neither sform nor qform is set), BAD_AFFINE.
+    """
+    image = _open(path)
+    affine = _affine(image, path)
+    shape = _shape(image)
+    try:
+        voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+    except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+        problem = Problem(Code.TRUNCATED, f"the voxels cannot be read ({type(error).__name__})", path.name)
+        raise InputRefused(problem) from error
+    stack = voxels[..., np.newaxis] if voxels.ndim == 3 else voxels
+    return tuple(Volume(stack[..., n], affine) for n in range(stack.shape[3])), image
+
+
+def write_nifti(path: Path, volume: Volume, like: nib.Nifti1Image | None = None) -> None:
+    """Write `volume`; qform, sform, their codes and the units are those of `like` where there is one.
+
+    Raises
+    ------
+    OSError
+        The disk is full or the folder cannot be written.
+    """
+    import nibabel as nib
+
+    image = nib.Nifti1Image(volume.array, volume.affine)
+    if like is None:
+        image.header.set_xyzt_units("mm")
+        image.set_sform(volume.affine, code=SCANNER_CODE)
+        image.set_qform(volume.affine, code=SCANNER_CODE)
+    else:
+        image.header.set_xyzt_units(*like.header.get_xyzt_units())
+        image.set_sform(like.header.get_sform(), code=int(like.header["sform_code"]))
+        image.header["qform_code"] = like.header["qform_code"]
+        image.header["pixdim"][:4] = like.header["pixdim"][:4]
+        for key in ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"):
+            image.header[key] = like.header[key]
+    image.header["descrip"] = b"scanweave; research use only, not a medical device"
+    nib.save(image, path)
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    if not path.is_file():
+        raise InputRefused(Problem(Code.INPUT_NOT_FOUND, "expected a NIfTI file", path.name))
+    try:
+        image = nib.load(path)
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError) as error:
+        problem = Problem(Code.UNREADABLE, f"expected a NIfTI file ({type(error).__name__})", path.name)
+        raise InputRefused(problem) from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise InputRefused(Problem(Code.UNREADABLE, f"expected NIfTI, found {type(image).__name__}", path.name))
+    if len(_shape(image)) not in (3, 4):
+        message = f"expected a 3-D or 4-D volume, found shape {image.shape}"
+        raise InputRefused(Problem(Code.WRONG_SHAPE, message, path.name))
+    return image
+
+
+def _shape(image: nib.Nifti1Image) -> tuple[int, ...]:
+    """Trailing axes of length one say nothing: (i, j, k, 1) is a 3-D volume."""
+    shape = tuple(int(n) for n in image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _affine(image: nib.Nifti1Image, path: Path) -> Affine:
+    unit = image.header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise InputRefused(Problem(Code.BAD_AFFINE, f"expected millimetres, found {unit}", path.name))
+    if not (image.header["sform_code"] or image.header["qform_code"]):
+        message = "neither sform nor qform is set: the file does not say how the patient lies"
+        raise InputRefused(Problem(Code.MISSING_GEOMETRY, message, path.name))
+    try:
+        return Grid(_shape(image)[:3], image.affine).affine  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputRefused(Problem(Code.BAD_AFFINE, str(error), path.name)) from error

@@ -1,0 +1,63 @@
+"""The study's other series, moved onto the reference's grid by one rigid transform and one interpolation each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.resample import resample
+from scanweave.transforms.rigid import RigidSettings, estimate_rigid
+from scanweave.transforms.volumes import to_metatensor, to_volume
+
+
+def unseen_key(role: Hashable) -> str:
+    """The key of the mask (1, i, j, k) that is 1 where the role's series has no voxels on the reference's grid."""
+    return f"{role}_unseen"
+
+
+class RegisterRolesd(MapTransform):
+    """Register each key (1, i, j, k) to `reference` and resample it there; keys without a series are passed over.
+
+    Adds `<role>_unseen` and, under `registration`, each role's `RigidResult`. The identity is tried as a start
+    for the roles that `same_frame_key` lists: their headers claim the reference's frame of reference.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        reference: str,
+        settings: Mapping[str, Any] | None = None,
+        same_frame_key: str = "same_frame",
+    ) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.reference = reference
+        self.settings = replace(RigidSettings(), **dict(settings or {}))
+        self.same_frame_key = same_frame_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        fixed = to_volume(d[self.reference])
+        results = dict(d.get("registration", {}))
+        for key in self.key_iterator(d):
+            if key == self.reference:
+                continue
+            moving = to_volume(d[key])
+            same_frame = key in d.get(self.same_frame_key, ())
+            results[key] = estimate_rigid(fixed, moving, try_identity=same_frame, settings=self.settings)
+            d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras)
+        d["registration"] = results
+        return d
+
+
+def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine) -> tuple[MetaTensor, MetaTensor]:
+    """The moving voxels on `grid`, background (0) where they were not imaged, and the mask of those places."""
+    voxels, inside = resample(moving, grid, matrix_ras, fill=0.0)
+    unseen = torch.from_numpy(~inside)[None].to(torch.float32)
+    return to_metatensor(Volume(voxels, grid.affine)), MetaTensor(unseen, affine=torch.from_numpy(grid.affine.copy()))
