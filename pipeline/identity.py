@@ -6,6 +6,7 @@ A bare hash of a UID can be reversed by anyone who holds a list of UIDs; an HMAC
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import hmac
 import os
@@ -34,22 +35,31 @@ def site_key() -> bytes:
     Raises
     ------
     EnvironmentFailure
-        OUTPUT_UNWRITABLE where no key is there and none can be stored.
+        OUTPUT_UNWRITABLE where no key is there and none can be stored, or an empty one is.
     """
     if value := os.environ.get(KEY_VARIABLE):
         return value.encode()
-    path = _key_file()
     try:
+        path = _key_file()
         if not path.exists():
             _store_new_key(path)
-        return path.read_bytes()
+        key = path.read_bytes()
     except OSError as error:
         message = f"the site key cannot be stored ({error.strerror}); set {KEY_VARIABLE}"
-        raise EnvironmentFailure(Problem(Code.OUTPUT_UNWRITABLE, message, path.name)) from error
+        raise EnvironmentFailure(Problem(Code.OUTPUT_UNWRITABLE, message)) from error
+    if not key:
+        message = f"the site key is empty, which hides nothing: remove the file or set {KEY_VARIABLE}"
+        raise EnvironmentFailure(Problem(Code.OUTPUT_UNWRITABLE, message, path.name))
+    return key
 
 
 def _key_file() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    base = os.environ.get("XDG_CONFIG_HOME")
+    if not base:
+        try:
+            base = Path.home() / ".config"
+        except RuntimeError as error:  # a container's user may have no home
+            raise FileNotFoundError(errno.ENOENT, "this user has no home folder") from error
     return Path(base) / "scanweave" / "site.key"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import resource
 import sys
 from collections.abc import Hashable, Mapping
@@ -19,6 +20,8 @@ from scanweave.transforms.selection.select import Selection
 
 DISCARDED_WARNING_FRACTION = 0.1
 """Above this share of the mask, what the component rule removes is worth a warning."""
+_UID_IN_TEXT = re.compile(r"\b[0-2](?:\.[0-9]+){3,}\b")
+"""A root of 0, 1 or 2 and at least three more components (PS3.5 chapter 9); versions and numbers have fewer."""
 _PACKAGES = ("torch", "monai", "numpy", "pydicom", "highdicom", "nibabel", "SimpleITK", "scipy")
 
 
@@ -43,7 +46,7 @@ def result_record(
         "versions": {"scanweave": __version__, **{name: importlib.metadata.version(name) for name in _PACKAGES}},
         "seconds": dict(study["seconds"]),
         "peak_memory_mb": peak_memory_mb(),
-        "warnings": warnings_of(study, metadata, weights),
+        "warnings": [without_uids(text, phi=phi) for text in warnings_of(study, metadata, weights)],
         "notice": RESEARCH_NOTICE,
     }
 
@@ -55,7 +58,7 @@ def roles_record(selection: Selection, *, phi: bool) -> dict[str, Any]:
         series = choice.series or selection.assigned[choice.substituted_by or ""].series
         record[role] = {
             "series": series_name(series, phi=phi) if series else None,
-            "evidence": list(choice.evidence),
+            "evidence": [without_uids(text, phi=phi) for text in choice.evidence],
             "substituted": choice.series is None,
         }
     return record
@@ -67,6 +70,11 @@ def series_name(series: Series, *, phi: bool) -> str:
         return series.label
     name = pseudonym(series.name, phi=phi)
     return f"{name} [{series.part}]" if series.part else name
+
+
+def without_uids(text: str, *, phi: bool) -> str:
+    """`text` with every UID in it replaced by its keyed hash: evidence and warnings name other series by UID."""
+    return _UID_IN_TEXT.sub(lambda match: pseudonym(match[0], phi=phi), text)
 
 
 def flags_of(study: Mapping[Hashable, Any]) -> list[str]:

@@ -10,13 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError
+from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError
+from scanweave.transforms.io.files import reachable
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
+_PREFIX = ".scanweave-"
+"""Of what is not whole yet; short, for a name near the longest that the disk takes must not become too long."""
 
 
-def check_place(folder: Path, *, overwrite: bool) -> None:
+def check_place(folder: Path, *, overwrite: bool, mark: str | None = None) -> None:
     """Refuse before the work is done what would be refused after it; leaves nothing behind.
+
+    With `mark`, only an empty folder or one that holds a file of that name is overwritten: a result and not,
+    under the same name, somebody's data.
 
     Raises
     ------
@@ -25,50 +31,73 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
     EnvironmentFailure
         OUTPUT_UNWRITABLE, DISK_FULL.
     """
-    if folder.exists() and not overwrite:
-        raise _exists(folder)
+    with _coded(folder):
+        _check_free(folder, overwrite, mark)
     with _created_parents(folder.parent) as made, _coded(folder):
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".scanweave-").cleanup()
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PREFIX).cleanup()
         _remove_empty(made)
 
 
 @contextmanager
-def staged(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+def staged(folder: Path, *, overwrite: bool, mark: str | None = None) -> Iterator[Path]:
     """A private folder that becomes `folder` when the block ends well and vanishes when it does not.
 
     An older result is replaced only then. Raises as `check_place`.
     """
     with _created_parents(folder.parent), _coded(folder):
-        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
+        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PREFIX, suffix=".partial"))
         try:
             yield stage
             stage.chmod(0o777 & ~_umask())
-            _move_into_place(stage, folder, overwrite)
+            _check_free(folder, overwrite, mark)
+            _move_into_place(stage, folder)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
 
 
-def _move_into_place(stage: Path, folder: Path, overwrite: bool) -> None:
-    """The old result stays until the new one is whole; a rename within one folder cannot stop halfway."""
-    if not folder.exists():
-        stage.rename(folder)
+def _check_free(folder: Path, overwrite: bool, mark: str | None) -> None:
+    if not os.path.lexists(folder):
         return
     if not overwrite:
         raise _exists(folder)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old") as attic:
-        old = Path(attic) / folder.name
-        folder.rename(old)
+    if mark and not _is_result(folder, mark):
+        message = f"what is there holds no {mark} and so is no result to replace; choose another folder"
+        raise InputRefused(Problem(Code.OUTPUT_EXISTS, message, folder.name))
+
+
+def _is_result(folder: Path, mark: str) -> bool:
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    return (folder / mark).is_file() or not any(folder.iterdir())
+
+
+def _move_into_place(stage: Path, folder: Path) -> None:
+    """The old result stays until the new one is whole; a rename within one folder cannot stop halfway."""
+    if not os.path.lexists(folder):
         try:
             stage.rename(folder)
-        except OSError:
-            old.rename(folder)
+        except OSError as error:
+            if error.errno in _TAKEN:  # another run was faster
+                raise _exists(folder) from error
+            raise
+        return
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=_PREFIX, suffix=".old", ignore_cleanup_errors=True
+    ) as attic:
+        old = Path(attic) / folder.name
+        try:
+            folder.rename(old)
+            stage.rename(folder)
+        except BaseException:  # an interrupt between the two too
+            if os.path.lexists(old) and not os.path.lexists(folder):
+                old.rename(folder)
             raise
 
 
 @contextmanager
 def _created_parents(parent: Path) -> Iterator[list[Path]]:
     """Makes the missing folders above a result, and takes them away again when the block fails."""
-    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    missing = [folder for folder in (parent, *parent.parents) if not reachable(folder)]
     try:
         with _coded(parent):
             parent.mkdir(parents=True, exist_ok=True)
@@ -79,11 +108,13 @@ def _created_parents(parent: Path) -> Iterator[list[Path]]:
 
 
 def _remove_empty(folders: list[Path]) -> None:
+    """Innermost first; one that was never made is passed over, one that is in use ends it."""
     for folder in folders:
         try:
             folder.rmdir()
         except OSError:
-            return
+            if reachable(folder):
+                return
 
 
 @contextmanager
@@ -93,7 +124,7 @@ def _coded(folder: Path) -> Iterator[None]:
     except ScanweaveError:
         raise
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL_DISK:
             problem = Problem(Code.DISK_FULL, "the disk is full; nothing was written", folder.name)
         else:
             reason = error.strerror or type(error).__name__

@@ -68,7 +68,7 @@ class ReserveResultd(Transform):
             reference: Series = d["loaded"].reference
             folder = self.output_dir / study_name(reference, phi=self.phi)
             outputs = self._outputs_for(reference)
-            check_place(folder, overwrite=self.overwrite)
+            check_place(folder, overwrite=self.overwrite, mark=RESULT_FILE)
             d["place"] = ResultPlace(folder, outputs, self.overwrite, self.phi)
         return d
 
@@ -108,7 +108,7 @@ class SaveStudyd(Transform):
         begin = time.perf_counter()
         loaded: LoadedStudy = d["loaded"]
         mask = Volume(d["segmentation"].numpy()[0].astype(np.uint8), loaded.grid.affine)
-        with staged(place.folder, overwrite=place.overwrite) as stage:
+        with staged(place.folder, overwrite=place.overwrite, mark=RESULT_FILE) as stage:
             if "nifti" in place.outputs:
                 write_nifti(stage / FILES["nifti"], mask, loaded.nifti_header)
             if "probability" in place.outputs:

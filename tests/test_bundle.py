@@ -1,4 +1,4 @@
-"""The bundle is the chain: `monai.bundle run` gives the command's voxels, and other bundles run through the same code."""
+"""`monai.bundle run` gives the voxels of the command, and other bundles run through the same code."""
 
 import json
 import subprocess

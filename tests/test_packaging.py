@@ -1,5 +1,6 @@
 """The wheel holds what the checkout holds, under one name."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,12 +11,12 @@ from conftest import REPOSITORY
 
 MAPPED = {"src/scanweave": "scanweave", "pipeline": "scanweave/pipeline", "transforms": "scanweave/transforms",
           "networks": "scanweave/networks", "bundles": "scanweave/bundles"}  # fmt: skip
-NOT_SHIPPED = {"__pycache__"}
 
 
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     target = tmp_path_factory.mktemp("wheel")
+    shutil.rmtree(REPOSITORY / "build", ignore_errors=True)  # setuptools would ship what an older build left there
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(target), str(REPOSITORY)]
     subprocess.run(command, check=True)
     (wheel,) = target.glob("scanweave-*.whl")
@@ -35,6 +36,9 @@ def test_wheel_holds_every_file(wheel_names: set[str], folder: str) -> None:
     expected = {f"{MAPPED[folder]}/{path.relative_to(folder).as_posix()}" for path in tracked(folder)}
     assert len(expected) > 1
     assert expected <= wheel_names, sorted(expected - wheel_names)
+    others = tuple(f"{place}/" for other, place in MAPPED.items() if other != folder and folder == "src/scanweave")
+    shipped = {name for name in wheel_names if name.startswith(f"{MAPPED[folder]}/") and not name.startswith(others)}
+    assert shipped == expected, sorted(shipped - expected)
 
 
 def test_wheel_has_one_top_level_name(wheel_names: set[str]) -> None:

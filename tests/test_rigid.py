@@ -20,9 +20,17 @@ WITHIN_MM = 1.0
 # centre and half axes (RAS mm), then T1 and FLAIR brightness; later ones lie over earlier ones
 SCALP, SKULL, CSF, GREY, WHITE = (300, 250), (40, 30), (60, 40), (130, 180), (190, 140)
 HEAD = (
-    ((0, 0, 0), (76, 95, 78), SCALP),
-    ((0, 0, 0), (70, 88, 72), SKULL),
-    ((0, -2, 0), (65, 82, 67), CSF),
+    ((0, 96, -28), (14, 22, 20), SCALP),  # nose
+    ((-74, -8, -20), (14, 16, 24), SCALP),
+    ((74, -8, -20), (14, 16, 24), SCALP),
+    ((0, -30, -80), (52, 50, 60), SCALP),  # neck
+    ((0, 0, 0), (72, 95, 78), SCALP),
+    ((0, 0, 0), (66, 88, 72), SKULL),
+    ((-30, 72, -28), (16, 14, 13), SCALP),
+    ((30, 72, -28), (16, 14, 13), SCALP),
+    ((-30, 74, -28), (11, 11, 11), CSF),
+    ((30, 74, -28), (11, 11, 11), CSF),
+    ((0, -6, 2), (61, 76, 64), CSF),
     ((-27, -2, 4), (34, 76, 58), GREY),
     ((27, -2, 2), (33, 75, 59), GREY),
     ((-26, -4, 6), (24, 60, 42), WHITE),
@@ -52,7 +60,7 @@ def head(contrast, grid, matrix=None, seed=0, structures=HEAD):
     to_phantom = np.linalg.inv(np.eye(4) if matrix is None else matrix)
     points = points @ to_phantom[:3, :3].T + to_phantom[:3, 3]
     values = np.zeros(len(points))
-    folds = np.sin((points + [0, 3, 5]) / [6.0, 5.0, 8.0]).prod(axis=1) > 0.1
+    folds = np.sin((points + np.array([0, 3, 5])) / [6.0, 5.0, 8.0]).prod(axis=1) > 0.1
     for centre, axes, tissue in structures:
         inside = (((points - centre) / axes) ** 2).sum(axis=1) < 1
         values[inside] = tissue[contrast]

@@ -89,7 +89,9 @@ def _read(series: Series) -> tuple[Volume, tuple[pydicom.Dataset, ...], nib.Nift
     if not np.isfinite(volume.array).all():
         count = int((~np.isfinite(volume.array)).sum())
         raise InputRefused(Problem(Code.NOT_FINITE, f"{count} voxels are not finite numbers", where))
-    if float(volume.array.max()) <= float(volume.array.min()):
-        message = f"expected an image, found the value {float(volume.array.min()):g} in every voxel"
+    low, high = float(volume.array.min()), float(volume.array.max())
+    if high <= max(low, 0.0):
+        found = f"the value {low:g} in every voxel" if low == high else "no voxel above zero"
+        message = f"expected an image, found {found}"
         raise InputRefused(Problem(Code.EMPTY_VOLUME, message, where))
     return volume, headers, nifti_header

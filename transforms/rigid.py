@@ -116,9 +116,11 @@ def _best_starts(fixed: sitk.Image, moving: sitk.Image, settings: RigidSettings)
         pose = _euler(fixed_centre, moving_centre - fixed_centre, angles)
         method = _method(fixed, pose, settings.start_sampling, settings)
         try:
-            judged.append((method.MetricEvaluate(fixed, moving), pose))
+            value = method.MetricEvaluate(fixed, moving)
         except RuntimeError:  # ITK: the images do not overlap at this pose, or hold a single value
             continue
+        if np.isfinite(value):
+            judged.append((value, pose))
     return [pose for _, pose in sorted(judged, key=lambda found: found[0])[: settings.starts_kept]]
 
 
@@ -142,7 +144,8 @@ def _descend(
         method.Execute(fixed, moving)
     except RuntimeError:  # ITK: all samples map outside the moving image, or it holds a single value
         return None
-    return method.GetMetricValue(), pose
+    value = method.GetMetricValue()
+    return (value, pose) if np.isfinite(value) else None
 
 
 def _method(

@@ -11,17 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scanweave import __version__
-from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError, UsageError
+from scanweave.console import discard_output, escaped_output, quiet, stoppable
+from scanweave.errors import (
+    FULL_DISK,
+    Code,
+    EnvironmentFailure,
+    InputRefused,
+    Problem,
+    ScanweaveError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from scanweave.transforms.io.find_study import StudyRequest
 
 ROLE_ALIASES = ("pre", "flair", "post")
 DEFECT_EXIT_CODE = 1
+INTERRUPTED_EXIT_CODE = 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong call as every other refusal: one line with a code."""
+    """Reports a wrong call as every other refusal, one line with a code, and takes no abbreviated options."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(Problem(Code.USAGE, f"{message}; see {self.prog} --help"))
@@ -32,21 +45,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        options = _parser().parse_args(arguments)
-        command: Callable[[argparse.Namespace], None] = options.command
-        command(options)
+        with stoppable(), quiet(wanted=not debug), escaped_output():
+            options = _parser().parse_args(arguments)
+            command: Callable[[argparse.Namespace], None] = options.command
+            command(options)
+            sys.stdout.flush()
         return 0
     except ScanweaveError as refusal:
         return _refuse(refusal, debug)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
-        sys.stderr.close()
+        discard_output()
         return 0
     except MemoryError:
         message = "the machine has too little memory for this study"
         return _refuse(EnvironmentFailure(Problem(Code.OUT_OF_MEMORY, message)), debug)
     except Exception as defect:
+        if isinstance(defect, OSError) and defect.errno in FULL_DISK:
+            discard_output()
+            return _refuse(EnvironmentFailure(Problem(Code.DISK_FULL, "the disk is full")), debug)
         if debug:
             traceback.print_exc()
         message = f"a defect of scanweave ({type(defect).__name__}); --debug shows where, please report it"
@@ -74,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="INPUT", nargs="?", type=Path,
+    parser.add_argument("input", metavar="INPUT", nargs="?", type=_path,
                         help="folder, .zip or DICOMDIR; one NIfTI file with the roles' volumes")  # fmt: skip
     for role in ROLE_ALIASES:
         parser.add_argument(f"--{role}", metavar="X", help=f"short for --input {role}=X")
@@ -89,8 +107,8 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
-    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="results go to OUT/<study>/")
-    parser.add_argument("--weights", metavar="FILE", type=Path, help="a state dict instead of the bundle's")
+    parser.add_argument("-o", "--out", metavar="OUT", type=_path, required=True, help="results go to OUT/<study>/")
+    parser.add_argument("--weights", metavar="FILE", type=_path, help="a state dict instead of the bundle's")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     parser.add_argument("--outputs", metavar="LIST", help="of nifti, probability, dicom-seg (comma-separated)")
@@ -105,7 +123,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--out", metavar="OUT", type=Path, default=Path("out"), help="default: %(default)s")
+    parser.add_argument("-o", "--out", metavar="OUT", type=_path, default=Path("out"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=7, help="of the phantom; default: %(default)s")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout and nothing else")
@@ -113,11 +131,19 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_demo)
 
 
+def _path(text: str) -> Path:
+    """A path; an empty one would mean the working directory, and is an unset variable of somebody's script."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, found nothing")
+    return Path(text)
+
+
 def _request(options: argparse.Namespace) -> StudyRequest:
     from scanweave.transforms.io.find_study import StudyRequest
 
-    pairs = [(role, getattr(options, role)) for role in ROLE_ALIASES if getattr(options, role)]
-    for text in options.inputs:
+    pairs = []
+    aliases = [f"{role}={getattr(options, role)}" for role in ROLE_ALIASES if getattr(options, role) is not None]
+    for text in [*aliases, *options.inputs]:
         role, equals, value = text.partition("=")
         if not (role and equals and value):
             raise UsageError(Problem(Code.USAGE, f"--input: expected ROLE=X, got {text!r}"))
@@ -148,9 +174,14 @@ def _segment(options: argparse.Namespace) -> None:
 
 def _inspect(options: argparse.Namespace) -> None:
     from scanweave.pipeline.report_text import inspection_record, print_inspection
-    from scanweave.pipeline.study import inspect
+    from scanweave.pipeline.study import Inspection, inspect
 
-    found = inspect(_request(options), options.bundle)
+    try:
+        found = inspect(_request(options), options.bundle)
+    except InputRefused as refusal:  # nothing could be listed; the document says why
+        found = Inspection((), refusal=refusal)
+        if not options.json:
+            raise
     if options.json:
         print(json.dumps(inspection_record(found), indent=2))
     else:

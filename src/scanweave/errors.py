@@ -6,10 +6,14 @@ exit code of the refusal's class. The codes are public: scripts and hospital log
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The system's ways to say that a file cannot grow."""
 
 
 class Code(StrEnum):
@@ -61,6 +65,11 @@ class Code(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with "?" for what a terminal would obey: file names and headers come from strangers."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: what was expected, what came (`message`), and in which file or series (`where`)."""
@@ -71,7 +80,7 @@ class Problem:
 
     def __str__(self) -> str:
         line = f"{self.message} ({self.where})" if self.where else self.message
-        return f"error[{self.code}]: {' '.join(line.split())}"
+        return f"error[{self.code}]: {printable(line)}"
 
 
 class ScanweaveError(Exception):

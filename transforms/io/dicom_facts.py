@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pydicom
+from pydicom.tag import BaseTag
 
+from scanweave.errors import printable
 from scanweave.transforms.io.series import HeaderFacts
 
 _DIFFUSION_B_VALUE = "DiffusionBValue"
@@ -50,19 +53,33 @@ def header_facts(
 def find(header: pydicom.Dataset, keyword: str) -> Any:
     """A value at top level, or in the shared and then the first per-frame functional group (PS3.3 C.7.6.16)."""
     if keyword in header:
-        return header[keyword].value
+        return _value(header, keyword)
     for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in (header.get(name) or [])[:1]:
-            for element in group:
-                if element.VR == "SQ" and element.value and keyword in element.value[0]:
-                    return element.value[0][keyword].value
+        for group in items(header, name)[:1]:
+            for macro in (items(group, tag)[:1] for tag in sorted(group.keys())):
+                if macro and keyword in macro[0]:
+                    return _value(macro[0], keyword)
     return None
 
 
+def items(header: pydicom.Dataset, keyword: str | BaseTag) -> list[pydicom.Dataset]:
+    """The items of a sequence, [] where absent or unreadable, or where it is none."""
+    value = _value(header, keyword) if keyword in header else None
+    return list(value) if isinstance(value, pydicom.Sequence) else []
+
+
+def _value(header: pydicom.Dataset, keyword: str | BaseTag) -> Any:
+    """The value, None where its bytes are none of its kind: pydicom converts on access and raises nearly anything."""
+    try:
+        return header[keyword].value
+    except Exception:
+        return None
+
+
 def text(header: pydicom.Dataset, keyword: str) -> str:
-    """A single text value, "" where absent."""
+    """A single text value on one line, "" where absent."""
     value = find(header, keyword)
-    return "" if value is None else " ".join(str(value).split())
+    return "" if value is None else printable(str(value))
 
 
 def texts(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
@@ -71,18 +88,19 @@ def texts(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     values = [value] if isinstance(value, str) else list(value)
-    return tuple(str(item).strip().upper() for item in values)
+    return tuple(printable(str(item)).upper() for item in values)
 
 
 def number(header: pydicom.Dataset, keyword: str) -> float | None:
-    """A number (the first of several), None where absent or unreadable."""
+    """A finite number (the first of several), None where absent or unreadable."""
     value = find(header, keyword)
     if isinstance(value, (list, pydicom.multival.MultiValue)):
         value = value[0] if value else None
     try:
-        return None if value is None or value == "" else float(value)
+        found = None if value is None or value == "" else float(value)
     except (TypeError, ValueError):
         return None
+    return found if found is not None and math.isfinite(found) else None
 
 
 def numbers(header: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
@@ -97,7 +115,7 @@ def numbers(header: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
 def _integer(value: Any) -> int | None:
     try:
         return None if value is None or value == "" else int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -105,7 +123,7 @@ def _contrast_agent(header: pydicom.Dataset) -> str | None:
     """ContrastBolusAgent; the code's meaning where only the sequence is filled; None where neither is there."""
     if "ContrastBolusAgent" in header:
         return text(header, "ContrastBolusAgent")
-    for item in header.get("ContrastBolusAgentSequence") or []:
+    for item in items(header, "ContrastBolusAgentSequence"):
         return text(item, "CodeMeaning") or text(item, "CodeValue")
     return None
 

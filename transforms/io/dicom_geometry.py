@@ -38,7 +38,9 @@ class SliceGeometry:
 
     @property
     def complete(self) -> bool:
-        """Whether the slice can be placed at all."""
+        """Whether the slice has voxels and can be placed at all."""
+        if min(self.rows, self.columns) < 1:
+            return False
         lengths = ((self.orientation, 6), (self.position, 3), (self.pixel_spacing, 2))
         present = all(value is not None and len(value) == n and np.isfinite(value).all() for value, n in lengths)
         return present and min(self.pixel_spacing or (0,)) > 0
@@ -55,7 +57,7 @@ def geometry_problems(slices: Sequence[SliceGeometry], where: str) -> list[Probl
     """All reasons why `slices` (in any order) are not one regular block of parallel, evenly spaced planes."""
     incomplete = sum(not item.complete for item in slices)
     if incomplete:
-        message = f"{incomplete} of {len(slices)} slices lack a valid position, orientation or pixel spacing"
+        message = f"{incomplete} of {len(slices)} slices lack a valid matrix, position, orientation or spacing"
         return [Problem(Code.MISSING_GEOMETRY, message, where)]
     problems = [*_uniformity(slices, where)]
     if not any(problem.code is Code.MIXED_ORIENTATION for problem in problems):

@@ -37,6 +37,8 @@ def read_dicom_volume(series: Series) -> tuple[Volume, tuple[pydicom.Dataset, ..
         try:
             dataset = pydicom.dcmread(path)
             dataset.decompress() if dataset.file_meta.TransferSyntaxUID.is_compressed else dataset.PixelData
+        except MemoryError:
+            raise
         except Exception as error:  # decoders and pydicom raise nearly anything on damaged bytes
             raise InputRefused(_decoding_problem(error, path.name, series)) from error
         if not dataset.get("FrameOfReferenceUID"):
@@ -44,13 +46,15 @@ def read_dicom_volume(series: Series) -> tuple[Volume, tuple[pydicom.Dataset, ..
             dataset.FrameOfReferenceUID = series.name
         datasets.append(dataset)
     try:
-        volume = _highdicom_volume(datasets)
+        volume = _column_row_slice(_highdicom_volume(datasets))
+    except MemoryError:
+        raise
     except Exception as error:
         problem = Problem(Code.UNREADABLE, f"the series is no regular volume: {error}", f"series {series.label}")
         raise InputRefused(problem) from error
     for dataset in datasets:
         del dataset.PixelData
-    return _column_row_slice(volume), tuple(datasets)
+    return volume, tuple(datasets)
 
 
 def _column_row_slice(volume: hd.Volume) -> Volume:
@@ -80,7 +84,6 @@ def _highdicom_volume(datasets: Sequence[pydicom.Dataset]) -> hd.Volume:
 
 def _decoding_problem(error: Exception, file: str, series: Series) -> Problem:
     where = f"file {file} of series {series.label}"
-    text = str(error)
-    if isinstance(error, NotImplementedError) or "Unable to decompress" in text or "missing dependencies" in text:
+    if isinstance(error, NotImplementedError) or "missing dependencies" in str(error):
         return Problem(Code.UNSUPPORTED_SYNTAX, "no installed decoder reads these pixels", where)
     return Problem(Code.TRUNCATED, f"the pixels cannot be decoded ({type(error).__name__})", where)

@@ -11,7 +11,7 @@ from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Grid
 from scanweave.transforms.io.dicom_geometry import MIN_SLICES
 from scanweave.transforms.io.dicom_index import index_dicom
-from scanweave.transforms.io.files import gather, is_nifti
+from scanweave.transforms.io.files import gather, is_nifti, reachable
 from scanweave.transforms.io.nifti import read_nifti_header
 from scanweave.transforms.io.series import HeaderFacts, Series
 
@@ -110,7 +110,7 @@ def _by_hand(role: str, value: str, series: Sequence[Series], open_inputs: ExitS
     """The series that the user named for `role`: in the input by its UID or file name, or at a path of its own."""
     named = [item for item in series if value in (item.name, item.label)]
     path = Path(value)
-    if not named and not path.exists():
+    if not named and not reachable(path):
         message = f"--input {role}: expected a NIfTI file, a DICOM folder or a SeriesInstanceUID of the input"
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, path.name))
     if not named:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,10 @@ from scanweave.transforms.geometry import Affine, Grid, Volume
 if TYPE_CHECKING:
     import nibabel as nib
 
+GZIP_SUFFIX = ".gz"
+GZIP_LARGEST_RATIO = 1032
+"""Deflate makes at most so many bytes of one (RFC 1951: 258 bytes from 2 bits)."""
+_CHUNK_BYTES = 1 << 20
 SCANNER_CODE = 1
 """NIFTI_XFORM_SCANNER_ANAT."""
 
@@ -36,6 +42,8 @@ def read_nifti(path: Path) -> tuple[tuple[Volume, ...], nib.Nifti1Image]:
     affine = _affine(image, path)
     shape = _shape(image)
     try:
+        if path.suffix.lower() == GZIP_SUFFIX:
+            _read_to_the_end(path)
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         problem = Problem(Code.TRUNCATED, f"the voxels cannot be read ({type(error).__name__})", path.name)
@@ -70,16 +78,23 @@ def write_nifti(path: Path, volume: Volume, like: nib.Nifti1Image | None = None)
     nib.save(image, path)
 
 
+def _read_to_the_end(path: Path) -> None:
+    """nibabel stops at the last voxel, before the checksum, and so takes damaged bytes for brightness."""
+    with gzip.open(path) as stream:
+        while stream.read(_CHUNK_BYTES):
+            pass
+
+
 def _open(path: Path) -> nib.Nifti1Image:
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
 
     if not path.is_file():
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, "expected a NIfTI file", path.name))
     try:
         image = nib.load(path)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # nibabel raises nearly anything on damaged bytes
         problem = Problem(Code.UNREADABLE, f"expected a NIfTI file ({type(error).__name__})", path.name)
         raise InputRefused(problem) from error
     if not isinstance(image, nib.Nifti1Image):
@@ -87,7 +102,22 @@ def _open(path: Path) -> nib.Nifti1Image:
     if len(_shape(image)) not in (3, 4):
         message = f"expected a 3-D or 4-D volume, found shape {image.shape}"
         raise InputRefused(Problem(Code.WRONG_SHAPE, message, path.name))
+    if image.get_data_dtype().kind not in "iuf":
+        message = f"expected one real number a voxel, found {image.get_data_dtype()}"
+        raise InputRefused(Problem(Code.UNREADABLE, message, path.name))
+    _check_length(image, path)
     return image
+
+
+def _check_length(image: nib.Nifti1Image, path: Path) -> None:
+    """Before the voxels are asked for: a wrong header can claim more of them than any machine holds."""
+    expected = math.prod(_shape(image)) * image.get_data_dtype().itemsize
+    available = path.stat().st_size
+    if path.suffix.lower() == GZIP_SUFFIX:
+        available *= GZIP_LARGEST_RATIO
+    if expected > available:
+        message = f"expected {expected} bytes of voxels, found a file of {path.stat().st_size}"
+        raise InputRefused(Problem(Code.TRUNCATED, message, path.name))
 
 
 def _shape(image: nib.Nifti1Image) -> tuple[int, ...]:

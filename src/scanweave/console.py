@@ -1,0 +1,83 @@
+"""What surrounds a command: signals, other people's remarks, and a stdout that cannot say everything or anything."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
+_NOISY = ("nibabel.global", "highdicom", "pydicom")
+_SILENT = logging.CRITICAL + 1
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM (docker stop, a queue's time limit) and SIGHUP end a run as Ctrl-C does: what was begun goes away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in _STOPPING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def quiet(*, wanted: bool) -> Iterator[None]:
+    """Keeps libraries' remarks off stderr, where each line is one of ours; they quote headers, names included."""
+    if not wanted:
+        yield
+        return
+    loggers = {name: logging.getLogger(name) for name in _NOISY}
+    before = {name: logger.level for name, logger in loggers.items()}
+    for logger in loggers.values():
+        logger.setLevel(_SILENT)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, logger in loggers.items():
+            logger.setLevel(before[name])
+
+
+@contextmanager
+def escaped_output() -> Iterator[None]:
+    """A path or description that stdout's encoding lacks is escaped: it must not end a run that was done."""
+    stdout = sys.stdout
+    if not isinstance(stdout, io.TextIOWrapper):
+        yield
+        return
+    before = stdout.errors
+    stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        try:
+            stdout.reconfigure(errors=before)
+        except (OSError, ValueError):
+            discard_output()
+
+
+def discard_output() -> None:
+    """Nobody reads stdout any more, or its disk is full: what is left in it must not fail again at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

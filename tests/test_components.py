@@ -1,0 +1,42 @@
+"""Which parts of a mask stay, and that what goes is counted."""
+
+import numpy as np
+import pytest
+
+from scanweave.transforms.geometry import Volume
+from scanweave.transforms.keep_components import KeepComponentsd
+from scanweave.transforms.volumes import to_metatensor
+
+
+def blobs() -> Volume:
+    mask = np.zeros((20, 20, 10), dtype=np.uint8)
+    mask[2:6, 2:6, 2:6] = 1  # 64 voxels
+    mask[6, 6, 6] = 1  # touches it by a corner
+    mask[12:15, 12:15, 4:6] = 1  # 18 voxels apart
+    return Volume(mask, np.diag([2.0, 2.0, 5.0, 1.0]))
+
+
+def test_largest_keeps_what_touches_by_a_corner_and_counts_the_rest() -> None:
+    volume = blobs()
+    data = KeepComponentsd(keep="largest")({"segmentation": to_metatensor(volume)})
+    kept, record = data["segmentation"].numpy()[0], data["components"]
+    assert kept.sum() == 65 and kept[6, 6, 6] == 1 and kept[13, 13, 5] == 0
+    assert (record.count, record.kept) == (2, 1)
+    assert record.kept_ml == pytest.approx(65 * 0.02) and record.discarded_ml == pytest.approx(18 * 0.02)
+    assert record.discarded_fraction == pytest.approx(18 / 83)
+    assert volume.array.sum() == 83, "the input was changed"
+
+
+def test_all_keeps_everything_and_an_empty_mask_stays_empty() -> None:
+    data = KeepComponentsd(keep="all")({"segmentation": to_metatensor(blobs())})
+    assert data["segmentation"].numpy().sum() == 83 and data["components"].discarded_ml == 0
+    for rule in ("largest", "all"):
+        empty = Volume(np.zeros((5, 5, 5), dtype=np.uint8), np.eye(4))
+        data = KeepComponentsd(keep=rule)({"segmentation": to_metatensor(empty)})
+        assert data["segmentation"].numpy().sum() == 0
+        assert (data["components"].count, data["components"].discarded_fraction) == (0, 0.0)
+
+
+def test_unknown_rule_is_refused() -> None:
+    with pytest.raises(ValueError, match="largest or all"):
+        KeepComponentsd(keep="biggest")  # type: ignore[arg-type]

@@ -1,0 +1,137 @@
+"""The network: published names and size, strict and safe loading, and the job its weights were trained for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from monai.data import MetaTensor
+from monai.inferers import SliceInferer
+from monai.transforms import Compose
+
+from scanweave.errors import Code, EnvironmentFailure
+from scanweave.networks.bn_unet import BNUNet
+from scanweave.networks.weights import Weights, load_weights
+from scanweave.pipeline.bundle import find_bundle
+from scanweave.pipeline.device import autocast_dtype, choose_device
+from scanweave.transforms.clear_background import ClearBackgroundd
+from scanweave.transforms.crop_square import CropSquared
+from scanweave.transforms.resize_plane import ResizePlaned
+from scanweave.transforms.zscore_volume import ZScoreVolumed
+
+PUBLISHED_PARAMETERS = 7_763_041
+PUBLISHED_ENTRIES = 118
+
+
+def test_size_and_names_are_the_published_ones() -> None:
+    network = BNUNet()
+    assert sum(p.numel() for p in network.parameters()) == PUBLISHED_PARAMETERS
+    state = network.state_dict()
+    assert len(state) == PUBLISHED_ENTRIES
+    expected = {"conv.weight", "conv.bias"}
+    for place, name in [*((f"encoder{n}", f"enc{n}") for n in range(1, 5)), ("bottleneck", "bottleneck"),
+                        *((f"decoder{n}", f"dec{n}") for n in range(1, 5))]:  # fmt: skip
+        for layer in (1, 2):
+            expected.add(f"{place}.{name}conv{layer}.weight")
+            fields = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+            expected |= {f"{place}.{name}norm{layer}.{field}" for field in fields}
+    expected |= {f"upconv{n}.{field}" for n in range(1, 5) for field in ("weight", "bias")}
+    assert set(state) == expected
+
+
+@pytest.mark.parametrize("channels, classes, features", [(1, 3, 4), (4, 1, 8)])
+def test_any_channels_and_widths(channels: int, classes: int, features: int) -> None:
+    network = BNUNet(channels, classes, features).eval()
+    with torch.inference_mode():
+        output = network(torch.randn(2, channels, 32, 48))
+    assert output.shape == (2, classes, 32, 48)
+    assert output.min() >= 0 and output.max() <= 1
+
+
+class Trap:
+    """Unpickled, it would call a function of the attacker's choice."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_only_the_right_state_dict_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+
+    def code_of_loading() -> Code:
+        with pytest.raises(EnvironmentFailure) as refusal:
+            load_weights(BNUNet(3, 1, 4), Weights.of_file(path))
+        return refusal.value.code
+
+    good = BNUNet(3, 1, 4).state_dict()
+    torch.save(Trap(tmp_path / "sprung"), path)
+    assert code_of_loading() is Code.WEIGHTS_INVALID
+    assert not (tmp_path / "sprung").exists()
+    torch.save({k: v for k, v in good.items() if k != "conv.bias"}, path)
+    assert code_of_loading() is Code.WEIGHTS_INVALID
+    torch.save({**good, "extra": torch.zeros(1)}, path)
+    assert code_of_loading() is Code.WEIGHTS_INVALID
+    torch.save(BNUNet(3, 1, 8).state_dict(), path)
+    assert code_of_loading() is Code.WEIGHTS_INVALID
+    torch.save(good, path)
+    assert not load_weights(BNUNet(3, 1, 4), Weights.of_file(path)).training
+    recorded = Weights.of_file(path)
+    with path.open("r+b") as stream:
+        stream.seek(-2000, 2)
+        stream.write(b"\x01")
+    with pytest.raises(EnvironmentFailure) as refusal:
+        load_weights(BNUNet(3, 1, 4), recorded)
+    assert refusal.value.code is Code.WEIGHTS_ALTERED
+    path.unlink()
+    with pytest.raises(EnvironmentFailure) as refusal:
+        load_weights(BNUNet(3, 1, 4), recorded)
+    assert refusal.value.code is Code.WEIGHTS_MISSING
+
+
+def test_shipped_weights_find_the_abnormality_of_a_training_patient(data_dir: Path) -> None:
+    """Not a figure of quality (the patient was trained on): the proof that network, names and input fit together."""
+    folder = data_dir / "lgg" / "original" / "TCGA_CS_4942_19970222"
+    files = [f for f in folder.glob("*.tif") if not f.stem.endswith("_mask")]
+    files.sort(key=lambda f: int(f.stem.rsplit("_", 1)[1]))
+    volume = np.stack([tifffile.imread(f) for f in files]).astype(np.float32)
+    truth = np.stack([tifffile.imread(f.with_name(f"{f.stem}_mask.tif")) for f in files]) > 0
+    image = MetaTensor(torch.from_numpy(volume).permute(3, 1, 2, 0).contiguous())
+    label = MetaTensor(torch.from_numpy(truth.astype(np.float32)).permute(1, 2, 0)[None].contiguous())
+    keys = ["image", "label"]
+    chain = Compose(
+        [
+            ClearBackgroundd("image"),
+            CropSquared(keys, opening=False),
+            ResizePlaned(keys, modes={"label": "nearest"}),
+            ZScoreVolumed(),
+        ]
+    )
+    data = chain({"image": image, "label": label})
+    bundle = find_bundle()
+    network = load_weights(BNUNet(), Weights.of_bundle(bundle.root, bundle.metadata["weights"]))
+
+    def dice(model_input: torch.Tensor) -> float:
+        with torch.inference_mode():
+            inferer = SliceInferer(roi_size=(256, 256), spatial_dim=2, sw_batch_size=1)
+            found = inferer(model_input[None], network)[0].numpy() >= 0.5
+        labels = data["label"].numpy() > 0
+        return float(2 * (found & labels).sum() / (found.sum() + labels.sum()))
+
+    assert dice(data["image"].as_tensor()) > 0.85
+    # The twin: channels in another order are another input.
+    assert dice(data["image"].as_tensor().flip(0).roll(1, 0)) < 0.5
+
+
+def test_devices_and_precisions() -> None:
+    cpu = choose_device("cpu")
+    assert autocast_dtype("auto", cpu) is None and autocast_dtype("bf16", cpu) is torch.bfloat16
+    assert autocast_dtype("auto", torch.device("cuda")) is torch.float16
+    for name in ("gpu", "meta", "cuda:x"):
+        with pytest.raises(Exception, match="USAGE"):
+            choose_device(name)
+    with pytest.raises(EnvironmentFailure, match="DEVICE_UNAVAILABLE"):
+        choose_device("cuda:99")
