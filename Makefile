@@ -22,7 +22,7 @@ test: setup
 
 # ruff on the sources, mypy on the installed wheel (static checkers cannot follow package_dir in editable mode).
 lint: setup
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[lint]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lint]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	scripts/mypy-wheel

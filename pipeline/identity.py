@@ -55,12 +55,11 @@ def site_key() -> bytes:
 
 def _key_file() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME")
-    if not base:
-        try:
-            base = Path.home() / ".config"
-        except RuntimeError as error:  # a container's user may have no home
-            raise FileNotFoundError(errno.ENOENT, "this user has no home folder") from error
-    return Path(base) / "scanweave" / "site.key"
+    try:
+        folder = Path(base) if base else Path.home() / ".config"
+    except RuntimeError as error:  # a container's user may have no home
+        raise FileNotFoundError(errno.ENOENT, "this user has no home folder") from error
+    return folder / "scanweave" / "site.key"
 
 
 def _store_new_key(path: Path) -> None:

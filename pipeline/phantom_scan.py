@@ -151,4 +151,7 @@ def _shading(shape: tuple[int, int, int], rng: np.random.Generator) -> Field:
     i, j, k = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
     terms = (i, j, k, i * j, i * i, j * j)
     weights = rng.uniform(-1, 1, len(terms)).astype(np.float32) * np.float32(SHADING / 2)
-    return np.float32(1) + sum((w * term for w, term in zip(weights, terms, strict=True)), np.float32(0))
+    gain = np.ones(shape, dtype=np.float32)
+    for weight, term in zip(weights, terms, strict=True):
+        gain += weight * term
+    return gain
