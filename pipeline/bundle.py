@@ -71,7 +71,7 @@ def build_evaluator(bundle: Bundle, overrides: Mapping[str, Any]) -> StudyEvalua
     try:
         parser.read_config(str(bundle.root / CONFIG_FILE))
         parser.read_meta(dict(bundle.metadata))
-        parser.update({"bundle_root": str(bundle.root), **overrides})
+        parser.update({"bundle_root": bundle.root, **overrides})
         return parser.get_parsed_content("evaluator")
     except Exception as error:  # MONAI wraps what a part raises while it is built
         refusal = _refusal_within(error)

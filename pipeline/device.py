@@ -9,8 +9,8 @@ from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` is the first GPU where there is one, else the CPU; `cpu` and `cuda:N` are taken at their word.
+def choose_device(name: str | torch.device) -> torch.device:
+    """`auto` is the first GPU where there is one, else the CPU; `cpu`, `cuda:N` and a device are taken at their word.
 
     Raises
     ------
@@ -33,12 +33,21 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type for autocast, None for plain float32. `auto` is fp16 on a GPU and fp32 on a CPU."""
-    if precision == "auto":
-        return torch.float16 if device.type == "cuda" else None
-    try:
-        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    except KeyError:
+def check_precision(precision: str) -> str:
+    """`precision` where it is one of `PRECISIONS`; USAGE otherwise."""
+    if precision not in PRECISIONS:
         message = f"--precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}"
-        raise UsageError(Problem(Code.USAGE, message)) from None
+        raise UsageError(Problem(Code.USAGE, message))
+    return precision
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """What `auto` means on a device: fp16 on a GPU, fp32 on a CPU; any other is itself."""
+    if check_precision(precision) != "auto":
+        return precision
+    return "fp16" if device.type == "cuda" else "fp32"
+
+
+def autocast_dtype(precision: str) -> torch.dtype | None:
+    """The type for autocast of a resolved precision, None for plain float32."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)

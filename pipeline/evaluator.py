@@ -13,7 +13,7 @@ from monai.inferers import Inferer
 from monai.transforms import Compose
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
-from scanweave.pipeline.device import autocast_dtype
+from scanweave.pipeline.device import autocast_dtype, choose_device, resolve_precision
 
 Study = dict[str, Any]
 """What travels through the chain: MONAI's dictionary, keys as the transforms name them."""
@@ -32,15 +32,15 @@ class StudyEvaluator:
         network: torch.nn.Module,
         inferer: Inferer,
         postprocessing: Compose,
-        device: torch.device,
+        device: torch.device | str,
         precision: str = "auto",
     ) -> None:
         self.dataset = dataset
         self.network = network
         self.inferer = inferer
         self.postprocessing = postprocessing
-        self.device = torch.device(device)
-        self.autocast = autocast_dtype(precision, self.device)
+        self.device = choose_device(device)
+        self.precision = resolve_precision(precision, self.device)
 
     def run(self) -> list[Study]:
         """Every study of the dataset, in order; the first refusal ends the run."""
@@ -52,22 +52,37 @@ class StudyEvaluator:
         for step in _steps(self.dataset.transform):
             study = _timed(step, study)
         with _clock(study, "Infer"):
-            study["pred"] = self.infer(study["image"])
+            study["pred"], precision = self.infer(study["image"])
+        study["computed"] = {"device": self.device.type, "precision": precision}
         for step in _steps(self.postprocessing):
             study = _timed(step, study)
         return study
 
-    def infer(self, image: MetaTensor) -> MetaTensor:
-        """Probabilities (1, i, j, k) of the network's input (C, i, j, k), on the CPU in float32."""
-        batch = image.as_tensor()[None].to(self.device)
-        enabled = self.autocast is not None
+    def infer(self, image: MetaTensor) -> tuple[MetaTensor, str]:
+        """Probabilities (1, i, j, k) of the network's input (C, i, j, k), in float32, and the precision that it took.
+
+        A network that overflows in half precision is run again in float32.
+
+        Raises
+        ------
+        EnvironmentFailure
+            OUT_OF_MEMORY; NOT_FINITE_OUTPUT, which must not pass for an empty mask.
+        """
+        for precision in dict.fromkeys((self.precision, "fp32")):
+            probabilities = self._run_network(image.as_tensor()[None].to(self.device), autocast_dtype(precision))
+            if torch.isfinite(probabilities).all():
+                return MetaTensor(probabilities, affine=image.affine), precision
+        message = "the network's output is not finite: its weights do not fit this input"
+        raise EnvironmentFailure(Problem(Code.NOT_FINITE_OUTPUT, message))
+
+    def _run_network(self, batch: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.autocast, enabled=enabled):
+            with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
                 probabilities = self.inferer(batch, self.network)
         except torch.OutOfMemoryError as error:
             message = "the device has too little memory for this volume; use --device cpu"
             raise EnvironmentFailure(Problem(Code.OUT_OF_MEMORY, message)) from error
-        return MetaTensor(probabilities[0].float().cpu().clone(), affine=image.affine)
+        return probabilities[0].float().cpu().clone()
 
 
 def _steps(compose: Compose) -> Iterator[Callable[[Study], Study]]:

@@ -81,7 +81,7 @@ def print_line(console: Console, line: str) -> None:
 
 
 def _series_record(item: Series, found: Inspection) -> dict[str, Any]:
-    role = next((role for role, label in found.roles.items() if label == item.label), None)
+    role = next((role for role, series in found.roles.items() if series == item), None)
     if role is not None and found.selection is not None:
         evidence = found.selection.assigned[role].evidence
     else:
@@ -103,8 +103,9 @@ def _roles_record(found: Inspection) -> dict[str, Any]:
     """As in result.json, but with the UIDs by which a series can be named on the command line."""
     record = {}
     for role, choice in found.selection.assigned.items() if found.selection else ():
+        series = found.roles.get(role) or found.roles.get(choice.substituted_by or "")
         record[role] = {
-            "series": found.roles.get(role) or found.roles.get(choice.substituted_by or ""),
+            "series": series.label if series else None,
             "evidence": list(choice.evidence),
             "substituted": choice.series is None,
         }

@@ -41,14 +41,21 @@ def result_record(
             "kept": components.kept,
             "discarded_ml": round(components.discarded_ml, 4),
         },
+        "settings": settings_record(study),
         "weights": {"name": weights.name, "sha256": weights.sha256},
         "bundle": {"name": bundle, "version": metadata.get("version", "")},
         "versions": {"scanweave": __version__, **{name: importlib.metadata.version(name) for name in _PACKAGES}},
-        "seconds": dict(study["seconds"]),
+        "seconds": dict(study.get("seconds", {})),
         "peak_memory_mb": peak_memory_mb(),
         "warnings": [without_uids(text, phi=phi) for text in warnings_of(study, metadata, weights)],
         "notice": RESEARCH_NOTICE,
     }
+
+
+def settings_record(study: Mapping[Hashable, Any]) -> dict[str, str]:
+    """What else a mask follows from: the component rule, and device and precision of the network."""
+    components: Components = study["components"]
+    return {"components": components.rule, **study.get("computed", {})}
 
 
 def roles_record(selection: Selection, *, phi: bool) -> dict[str, Any]:

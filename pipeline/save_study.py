@@ -16,11 +16,12 @@ from scanweave import __version__
 from scanweave.errors import Code, Problem, UsageError
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.identity import pseudonym
-from scanweave.pipeline.result import flags_of, result_record
+from scanweave.pipeline.result import flags_of, result_record, settings_record
 from scanweave.pipeline.result_folder import check_place, staged
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.files import nifti_stem
 from scanweave.transforms.io.nifti import write_nifti
+from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.load_study import LoadedStudy
 
@@ -59,8 +60,8 @@ class ReserveResultd(Transform):
     ) -> None:
         self.output_dir = Path(output_dir) if output_dir else None
         self.outputs = parse_outputs(outputs)
-        self.overwrite = overwrite
-        self.phi = phi
+        self.overwrite = _switch("overwrite", overwrite)
+        self.phi = _switch("phi", phi)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -83,21 +84,13 @@ class ReserveResultd(Transform):
 class SaveStudyd(Transform):
     """Write what `place` asks for, all or nothing; adds `result`, the content of result.json.
 
-    `settings` are what else the mask depends on (component rule, precision): the DICOM-SEG's UIDs follow from them.
     An empty mask has no DICOM-SEG: the standard wants at least one frame.
     """
 
-    def __init__(
-        self,
-        bundle: str | Path,
-        metadata: Mapping[str, Any],
-        weights: Weights,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, bundle: str | Path, metadata: Mapping[str, Any], weights: Weights) -> None:
         self.bundle = Path(bundle).name
         self.metadata = metadata
         self.weights = weights
-        self.settings = dict(settings or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -116,9 +109,9 @@ class SaveStudyd(Transform):
                 write_nifti(stage / FILES["probability"], probability, loaded.nifti_header)
             if "dicom-seg" in place.outputs and mask.array.any():
                 self._write_seg(stage / FILES["dicom-seg"], mask, d)
-            d["seconds"]["SaveStudy"] = round(time.perf_counter() - begin, 4)
+            d["seconds"] = {**d.get("seconds", {}), "SaveStudy": round(time.perf_counter() - begin, 4)}
             d["result"] = result_record(d, self.metadata, self.bundle, self.weights, phi=place.phi)
-            (stage / RESULT_FILE).write_text(json.dumps(d["result"], indent=2) + "\n")
+            (stage / RESULT_FILE).write_text(json.dumps(d["result"], indent=2, allow_nan=False) + "\n")
         return d
 
     def _write_seg(self, path: Path, mask: Volume, study: Mapping[Hashable, Any]) -> None:
@@ -136,12 +129,24 @@ class SaveStudyd(Transform):
             weights_sha256=self.weights.sha256,
             flags=tuple(flags_of(study)),
             substituted=tuple(role for role, choice in roles.items() if choice.series is None),
-            run=json.dumps([self.metadata.get("version", ""), self.settings], sort_keys=True),
+            run=json.dumps([self.metadata.get("version", ""), settings_record(study)], sort_keys=True),
             category=_concept(said["category"]),
             type=_concept(said["type"]),
             region=_concept(said["region"]),
         )
-        write_dicom_seg(path, mask, loaded.headers[reference], further, settings)
+        with quiet():
+            write_dicom_seg(path, mask, loaded.headers[reference], further, settings)
+
+
+def _switch(name: str, value: object) -> bool:
+    """MONAI's command line hands on the text `false`, which Python takes for true."""
+    words = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise UsageError(Problem(Code.USAGE, f"--{name}: expected true or false, got {value!r}")) from None
 
 
 def _concept(code: Mapping[str, str]) -> Concept:

@@ -41,7 +41,7 @@ class Inspection:
     """All series of an input, the role of each, and why it could not be segmented."""
 
     series: tuple[Series, ...]
-    roles: Mapping[str, str] = field(default_factory=dict)  # role -> series label
+    roles: Mapping[str, Series] = field(default_factory=dict)
     selection: Selection | None = None
     refusal: ScanweaveError | None = None
 
@@ -60,24 +60,33 @@ def segment(request: StudyRequest, output_dir: Path, settings: SegmentSettings |
     if request.path is not None and not request.path.exists():
         message = "expected a folder, .zip, DICOMDIR or NIfTI file"
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, request.path.name))
-    from scanweave.pipeline.device import choose_device
+    (study,) = build_evaluator(bundle, _overrides(request, output_dir, settings)).run()
+    return SegmentedStudy(study["place"].folder, study["result"])
+
+
+def _overrides(request: StudyRequest, output_dir: Path, settings: SegmentSettings) -> dict[str, Any]:
+    """The configuration's entries that a call decides.
+
+    MONAI evaluates every string that begins with $ and resolves every @: what a user typed, or a folder is called,
+    goes in as an object, or as one of a few known words.
+    """
+    from scanweave.pipeline.device import check_precision, choose_device
+    from scanweave.pipeline.save_study import parse_outputs
+    from scanweave.transforms.keep_components import check_rule
 
     overrides: dict[str, Any] = {
-        "dataset_dir": str(request.path) if request.path else None,
-        "inputs": dict(request.inputs),
-        "study_uid": request.study_uid,
-        "output_dir": str(output_dir),
-        "outputs": settings.outputs,
+        "dataset::data": [{"study": request}],
+        "output_dir": Path(output_dir),
+        "outputs": parse_outputs(settings.outputs),
         "overwrite": settings.overwrite,
         "phi": settings.phi,
         "device": choose_device(settings.device),
-        "precision": settings.precision,
-        "weights_file": str(settings.weights) if settings.weights else None,
+        "precision": check_precision(settings.precision),
+        "weights_file": Path(settings.weights) if settings.weights else None,
     }
     if settings.components is not None:
-        overrides["components"] = settings.components
-    (study,) = build_evaluator(bundle, overrides).run()
-    return SegmentedStudy(study["place"].folder, study["result"])
+        overrides["components"] = check_rule(settings.components)
+    return overrides
 
 
 def inspect(request: StudyRequest, bundle_name: str = DEFAULT_BUNDLE) -> Inspection:
@@ -97,7 +106,7 @@ def inspect(request: StudyRequest, bundle_name: str = DEFAULT_BUNDLE) -> Inspect
             selection = assign_roles(study.series, bundle.roles, study.chosen)
         except InputRefused as refusal:
             return Inspection(listed, refusal=refusal)
-    roles = {role: choice.series.label for role, choice in selection.assigned.items() if choice.series}
+    roles = {role: choice.series for role, choice in selection.assigned.items() if choice.series}
     return Inspection(listed, roles, selection)
 
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from scanweave.cli import main
+from scanweave.errors import UsageError
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.weights import file_sha256
 from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE, find_bundle
+from scanweave.pipeline.save_study import ReserveResultd
 from scanweave.pipeline.study import inspect
 from scanweave.transforms.io.find_study import StudyRequest
 
@@ -80,6 +82,63 @@ def make_bundle(folder: Path, roles: list[dict], network: dict, inferer: dict) -
     return folder
 
 
+def test_what_a_user_types_is_never_evaluated(phantom_study: Path, tmp_path: Path, capsys) -> None:
+    """MONAI's parser runs what begins with $ and resolves what begins with @; names of folders may begin so too."""
+    trap = tmp_path / "sprung"
+    evil = f"$__import__('pathlib').Path({str(trap)!r}).touch()"
+    for arguments in (
+        ["--flair", evil, "-o", str(tmp_path / "out")],
+        [str(phantom_study), "-o", str(tmp_path / "out"), "--study", evil],
+        [str(phantom_study), "-o", str(tmp_path / "out"), "--weights", evil],
+        [str(phantom_study), "-o", str(tmp_path / "out"), "--outputs", evil],
+        [str(phantom_study), "-o", str(tmp_path / "out"), "--bundle", evil],
+        [evil, "-o", str(tmp_path / "out")],
+    ):
+        assert main(["segment", *arguments]) in (2, 3, 5)
+    assert not trap.exists() and not (tmp_path / "out").exists()
+    # A folder that is called like an expression is a folder.
+    folder = tmp_path / "$1" / "@roles"
+    folder.mkdir(parents=True)
+    (folder / "empty.txt").touch()
+    capsys.readouterr()
+    assert main(["segment", str(folder), "-o", str(tmp_path / "$out")]) == 3
+    assert "error[EMPTY_INPUT]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["phi", "overwrite"])
+def test_switches_on_monais_command_line_mean_what_they_say(name: str) -> None:
+    assert getattr(ReserveResultd(None, **{name: "false"}), name) is False
+    assert getattr(ReserveResultd(None, **{name: "True"}), name) is True
+    with pytest.raises(UsageError):
+        ReserveResultd(None, **{name: "no"})
+
+
+def test_a_network_that_answers_nan_is_refused(phantom_study: Path, tmp_path: Path, capsys) -> None:
+    """An empty mask would read as "no lesion"."""
+    state = torch.load(BUNDLE.root / "models" / "model.pt", weights_only=True)
+    state["conv.bias"][:] = float("nan")
+    torch.save(state, tmp_path / "nan.pt")
+    weights = ["--weights", str(tmp_path / "nan.pt")]
+    assert main(["segment", str(phantom_study), "-o", str(tmp_path / "out"), *weights]) == 5
+    assert "error[NOT_FINITE_OUTPUT]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_the_chain_serve_monais_own_engines(phantom_study: Path) -> None:
+    """MONAI Label and others call preprocessing, inferer, network and postprocessing themselves."""
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(str(BUNDLE.root / CONFIG_FILE))
+    parser.read_meta(str(BUNDLE.root / METADATA_FILE))
+    parser.update({"dataset_dir": str(phantom_study), "output_dir": None})
+    data = parser.get_parsed_content("dataset")[0]
+    data["pred"] = torch.zeros_like(data["image"][:1])
+    result = parser.get_parsed_content("postprocessing")(data)
+    assert result["result"]["volume_ml"] == 0
+    assert tuple(result["segmentation"].shape[1:]) == data["loaded"].grid.shape
+
+
 ONE_T1 = [{"name": "anatomy", "required": True, "rule": {"weighting": "t1", "contrast": "none"}}]
 
 
@@ -93,7 +152,7 @@ def test_a_bundle_with_one_t1_runs_through_the_same_chain(phantom_study: Path, t
     result = json.loads((folder / "result.json").read_text())
     assert set(result["roles"]) == {"anatomy"} and result["registration"] == {}
     found = inspect(StudyRequest(phantom_study), str(bundle))
-    (pre,) = [item for item in found.series if item.label == found.roles["anatomy"]]
+    pre = found.roles["anatomy"]
     assert nib.load(folder / "segmentation.nii.gz").shape == pre.shape
 
     # A role by hand goes by the bundle's own name; the names of another bundle's roles are refused.
@@ -114,8 +173,7 @@ def test_windows_instead_of_slices_by_configuration(phantom_study: Path, tmp_pat
     (folder,) = (tmp_path / "out").iterdir()
     probability = nib.load(folder / "probability.nii.gz")
     found = inspect(StudyRequest(phantom_study), str(bundle))
-    (flair,) = [item for item in found.series if item.label == found.roles["flair"]]
-    assert probability.shape == flair.shape
+    assert probability.shape == found.roles["flair"].shape
     assert np.asarray(probability.dataobj).std() > 0
 
 

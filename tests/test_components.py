@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scanweave.errors import UsageError
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.keep_components import KeepComponentsd
 from scanweave.transforms.volumes import to_metatensor
@@ -38,5 +39,5 @@ def test_all_keeps_everything_and_an_empty_mask_stays_empty() -> None:
 
 
 def test_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="largest or all"):
-        KeepComponentsd(keep="biggest")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="largest or all"):
+        KeepComponentsd(keep="biggest")

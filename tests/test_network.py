@@ -10,11 +10,11 @@ from monai.data import MetaTensor
 from monai.inferers import SliceInferer
 from monai.transforms import Compose
 
-from scanweave.errors import Code, EnvironmentFailure
+from scanweave.errors import Code, EnvironmentFailure, UsageError
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.weights import Weights, load_weights
 from scanweave.pipeline.bundle import find_bundle
-from scanweave.pipeline.device import autocast_dtype, choose_device
+from scanweave.pipeline.device import autocast_dtype, choose_device, resolve_precision
 from scanweave.transforms.clear_background import ClearBackgroundd
 from scanweave.transforms.crop_square import CropSquared
 from scanweave.transforms.resize_plane import ResizePlaned
@@ -128,8 +128,11 @@ def test_shipped_weights_find_the_abnormality_of_a_training_patient(data_dir: Pa
 
 def test_devices_and_precisions() -> None:
     cpu = choose_device("cpu")
-    assert autocast_dtype("auto", cpu) is None and autocast_dtype("bf16", cpu) is torch.bfloat16
-    assert autocast_dtype("auto", torch.device("cuda")) is torch.float16
+    assert resolve_precision("auto", cpu) == "fp32" and resolve_precision("bf16", cpu) == "bf16"
+    assert resolve_precision("auto", torch.device("cuda")) == "fp16"
+    assert autocast_dtype("fp32") is None and autocast_dtype("bf16") is torch.bfloat16
+    with pytest.raises(UsageError, match="fp64"):
+        resolve_precision("fp64", cpu)
     for name in ("gpu", "meta", "cuda:x"):
         with pytest.raises(Exception, match="USAGE"):
             choose_device(name)

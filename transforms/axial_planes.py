@@ -14,20 +14,21 @@ from monai.data import MetaTensor
 from scanweave.transforms.geometric import GeometricTransformd
 from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.resample import resample
-from scanweave.transforms.volumes import to_volume
+from scanweave.transforms.volumes import to_metatensor, to_volume, unseen_key
 
 TRAINING_AXES = ("P", "L", "S")
 """Where the voxel axes (row, column, slice) point to in the published training slices."""
 THICK_SLICE_RATIO = 1.5
-"""The coarsest axis is the slice axis where it is this much coarser than the next; else the last one is."""
+"""The coarsest axis is the slice axis where it is this much coarser than the next; else there is none."""
 
 
 class AxialPlanesd(GeometricTransformd):
     """Turn a volume (1, i, j, k) of any orientation into axial slices (1, row, column, slice).
 
     A volume whose slice normal is within `max_angle` degrees of superior keeps its own planes: axes are permuted
-    and flipped, no voxel changes. Any other is resampled on patient-axial planes `slice_spacing` mm apart,
-    averaged through the slice, with pixels of `plane_spacing` (smallest, largest) mm.
+    and flipped, no voxel changes. Any other, an isotropic one included, is resampled on patient-axial planes
+    `slice_spacing` mm apart, averaged through the slice, with pixels of `plane_spacing` (smallest, largest) mm;
+    `<key>_unseen` is then 1 where those planes reach beyond the volume.
     """
 
     def __init__(
@@ -43,10 +44,21 @@ class AxialPlanesd(GeometricTransformd):
         self.slice_spacing = slice_spacing
         self.plane_spacing = plane_spacing
 
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = super().__call__(data)
+        for key in self.key_iterator(d):
+            plan = d[key].applied_operations[-1]["extra_info"]
+            if not plan["own"]:
+                everywhere = Volume(np.ones(plan["shape"], dtype=np.float32), plan["affine"])
+                _, inside = resample(everywhere, plan["target"])
+                d[unseen_key(key)] = to_metatensor(Volume(~inside, plan["target"].affine))
+        return d
+
     def plan(self, image: MetaTensor) -> dict[str, Any]:
         """Either `own` planes by an axis permutation, or the target grid of a resampling."""
         grid = to_volume(image).grid
-        if slice_angle(grid) <= self.max_angle:
+        angle = slice_angle(grid)
+        if angle is not None and angle <= self.max_angle:
             to_training = nib.orientations.ornt_transform(
                 nib.orientations.io_orientation(grid.affine), nib.orientations.axcodes2ornt(TRAINING_AXES)
             )
@@ -77,19 +89,22 @@ class AxialPlanesd(GeometricTransformd):
         return torch.from_numpy(np.stack(channels))
 
 
-def slice_axis(grid: Grid) -> int:
-    """The voxel axis across the slices."""
+def slice_axis(grid: Grid) -> int | None:
+    """The voxel axis across the slices; None where the voxels are nearly cubes and how they are stored says nothing."""
     order = np.argsort(grid.spacing)
     thick = grid.spacing[order[2]] > THICK_SLICE_RATIO * grid.spacing[order[1]]
-    return int(order[2]) if thick else 2
+    return int(order[2]) if thick else None
 
 
-def slice_angle(grid: Grid) -> float:
-    """Degrees between the slice normal and the superior axis, 0..90.
+def slice_angle(grid: Grid) -> float | None:
+    """Degrees between the slice normal and the superior axis, 0..90; None where there is no slice axis.
 
     The normal is perpendicular to the planes, which in a sheared affine is not the direction of stacking.
     """
-    first, second = (grid.directions[:, axis] for axis in range(3) if axis != slice_axis(grid))
+    across = slice_axis(grid)
+    if across is None:
+        return None
+    first, second = (grid.directions[:, axis] for axis in range(3) if axis != across)
     normal = np.cross(first, second)
     return float(np.degrees(np.arccos(np.clip(abs(normal[2]) / np.linalg.norm(normal), 0.0, 1.0))))
 

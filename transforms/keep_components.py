@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +12,19 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from scipy import ndimage
 
+from scanweave.errors import Code, Problem, UsageError
 from scanweave.transforms.geometry import Grid
 
+RULES = ("largest", "all")
 NEIGHBOURS = np.ones((3, 3, 3))
 """Voxels that touch by a face, an edge or a corner are connected, as in the published code."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """How many parts there were, and what was taken away of them (ml)."""
+    """How many parts there were, and what `rule` took away of them (ml)."""
 
+    rule: str
     count: int
     kept: int
     kept_ml: float
@@ -34,6 +37,13 @@ class Components:
         return self.discarded_ml / whole if whole else 0.0
 
 
+def check_rule(rule: str) -> str:
+    """`rule` where it is one of `RULES`; USAGE otherwise."""
+    if rule not in RULES:
+        raise UsageError(Problem(Code.USAGE, f"--components: expected {' or '.join(RULES)}, got {rule!r}"))
+    return rule
+
+
 class KeepComponentsd(Transform):
     """Keep the `largest` connected part of the mask (1, i, j, k), or `all`; adds a `Components` record.
 
@@ -43,13 +53,11 @@ class KeepComponentsd(Transform):
     def __init__(
         self,
         key: str = "segmentation",
-        keep: Literal["largest", "all"] = "largest",
+        keep: str = "largest",
         record_key: str = "components",
     ) -> None:
-        if keep not in ("largest", "all"):
-            raise ValueError(f"expected largest or all, got {keep!r}")
         self.key = key
-        self.keep = keep
+        self.keep = check_rule(keep)
         self.record_key = record_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -64,6 +72,7 @@ class KeepComponentsd(Transform):
             kept = labels == int(sizes.argmax()) + 1
         total, staying = int(sizes.sum()), int(kept.sum())
         d[self.record_key] = Components(
+            rule=self.keep,
             count=count,
             kept=min(count, 1) if self.keep == "largest" else count,
             kept_ml=staying * voxel_ml,

@@ -14,6 +14,7 @@ from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.io.dicom_volume import read_dicom_volume
 from scanweave.transforms.io.find_study import StudyRequest, find_study, one_study
 from scanweave.transforms.io.nifti import read_nifti
+from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.selection.select import Role, Selection, assign_roles
 from scanweave.transforms.volumes import to_metatensor
@@ -21,6 +22,10 @@ from scanweave.transforms.volumes import to_metatensor
 if TYPE_CHECKING:
     import nibabel as nib
     import pydicom
+
+
+MOST_NEGATIVE = 0.05
+"""Share of voxels below zero, those of one padding value apart, that interpolation leaves at most."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class LoadStudyd(Transform):
         request = d[self.study_key]
         if not isinstance(request, StudyRequest):
             request = StudyRequest.of(request)
-        with find_study(request, [role.name for role in self.roles]) as found:
+        with quiet(), find_study(request, [role.name for role in self.roles]) as found:
             study = one_study(found, request.study_uid)
             selection = assign_roles(study.series, self.roles, study.chosen)
             series = {name: choice.series for name, choice in selection.assigned.items() if choice.series}
@@ -86,12 +91,33 @@ def _read(series: Series) -> tuple[Volume, tuple[pydicom.Dataset, ...], nib.Nift
     else:
         volumes, nifti_header = read_nifti(series.files[0])
         volume = volumes[series.volume]
-    if not np.isfinite(volume.array).all():
-        count = int((~np.isfinite(volume.array)).sum())
+    return magnitude(volume, where), headers, nifti_header
+
+
+def magnitude(volume: Volume, where: str) -> Volume:
+    """`volume` as a magnitude image, without negative voxels.
+
+    One value below zero that fills a place without data is padding and becomes 0, and so do the few negatives of
+    an interpolation. Many different ones mean another kind of image, on which scaling from zero has no sense.
+
+    Raises
+    ------
+    InputRefused
+        NOT_FINITE, EMPTY_VOLUME, NEGATIVE_VALUES.
+    """
+    voxels = volume.array
+    if not np.isfinite(voxels).all():
+        count = int((~np.isfinite(voxels)).sum())
         raise InputRefused(Problem(Code.NOT_FINITE, f"{count} voxels are not finite numbers", where))
-    low, high = float(volume.array.min()), float(volume.array.max())
+    low, high = float(voxels.min()), float(voxels.max())
     if high <= max(low, 0.0):
         found = f"the value {low:g} in every voxel" if low == high else "no voxel above zero"
         message = f"expected an image, found {found}"
         raise InputRefused(Problem(Code.EMPTY_VOLUME, message, where))
-    return volume, headers, nifti_header
+    if low >= 0:
+        return volume
+    scattered = float(((voxels < 0) & (voxels > low)).mean())
+    if scattered > MOST_NEGATIVE:
+        message = f"expected a magnitude image, found {scattered:.0%} of the voxels below zero"
+        raise InputRefused(Problem(Code.NEGATIVE_VALUES, message, where))
+    return Volume(np.maximum(voxels, 0), volume.affine)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -14,12 +15,7 @@ from monai.transforms import MapTransform
 from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidSettings, estimate_rigid
-from scanweave.transforms.volumes import to_metatensor, to_volume
-
-
-def unseen_key(role: Hashable) -> str:
-    """The key of the mask (1, i, j, k) that is 1 where the role's series has no voxels on the reference's grid."""
-    return f"{role}_unseen"
+from scanweave.transforms.volumes import to_metatensor, to_volume, unseen_key
 
 
 class RegisterRolesd(MapTransform):
@@ -51,13 +47,22 @@ class RegisterRolesd(MapTransform):
             moving = to_volume(d[key])
             same_frame = key in d.get(self.same_frame_key, ())
             results[key] = estimate_rigid(fixed, moving, try_identity=same_frame, settings=self.settings)
-            d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras)
+            beyond = d.get(unseen_key(self.reference))
+            d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras, beyond)
         d["registration"] = results
         return d
 
 
-def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine) -> tuple[MetaTensor, MetaTensor]:
-    """The moving voxels on `grid`, background (0) where they were not imaged, and the mask of those places."""
+def _on_grid(
+    moving: Volume, grid: Grid, matrix_ras: Affine, beyond: MetaTensor | None
+) -> tuple[MetaTensor, MetaTensor]:
+    """The moving voxels on `grid`, background (0) where they were not imaged, and the mask of those places.
+
+    What lies `beyond` the reference's own field of view is left out too: no mask can be drawn there.
+    """
     voxels, inside = resample(moving, grid, matrix_ras, fill=0.0)
+    if beyond is not None:
+        inside &= beyond.numpy()[0] == 0
+        voxels = np.where(inside, voxels, np.float32(0.0))
     unseen = torch.from_numpy(~inside)[None].to(torch.float32)
     return to_metatensor(Volume(voxels, grid.affine)), MetaTensor(unseen, affine=torch.from_numpy(grid.affine.copy()))

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from scanweave.transforms.register_roles import unseen_key
+from scanweave.transforms.volumes import unseen_key
 
 WHITE = 255.0
 

@@ -9,8 +9,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from scanweave.transforms.register_roles import unseen_key
 from scanweave.transforms.selection.roles import Role
+from scanweave.transforms.volumes import unseen_key
 
 
 class StackRolesd(Transform):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
 from scanweave.transforms.geometry import Volume
+
+
+def unseen_key(role: Hashable) -> str:
+    """The key of the mask (1, i, j, k) that is 1 where the role's series has no voxels on the grid of the moment."""
+    return f"{role}_unseen"
 
 
 def to_metatensor(volume: Volume) -> MetaTensor:

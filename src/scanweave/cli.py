@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scanweave import __version__
-from scanweave.console import discard_output, escaped_output, quiet, stoppable
+from scanweave.console import discard_output, escaped_output, stoppable
 from scanweave.errors import (
     FULL_DISK,
     Code,
@@ -21,6 +21,7 @@ from scanweave.errors import (
     ScanweaveError,
     UsageError,
 )
+from scanweave.transforms.io.remarks import quiet
 
 if TYPE_CHECKING:
     from scanweave.transforms.io.find_study import StudyRequest

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
-_NOISY = ("nibabel.global", "highdicom", "pydicom")
-_SILENT = logging.CRITICAL + 1
 
 
 @contextmanager
@@ -38,25 +34,6 @@ def stoppable() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-@contextmanager
-def quiet(*, wanted: bool) -> Iterator[None]:
-    """Keeps libraries' remarks off stderr, where each line is one of ours; they quote headers, names included."""
-    if not wanted:
-        yield
-        return
-    loggers = {name: logging.getLogger(name) for name in _NOISY}
-    before = {name: logger.level for name, logger in loggers.items()}
-    for logger in loggers.values():
-        logger.setLevel(_SILENT)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, logger in loggers.items():
-            logger.setLevel(before[name])
 
 
 @contextmanager

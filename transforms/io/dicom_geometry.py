@@ -66,9 +66,9 @@ def geometry_problems(slices: Sequence[SliceGeometry], where: str) -> list[Probl
 
 
 def slice_spacing(slices: Sequence[SliceGeometry]) -> float | None:
-    """Mean distance between neighbouring slices in mm; None for a single slice."""
+    """The usual distance between neighbouring slices in mm, gaps notwithstanding; None for a single slice."""
     positions = np.sort([float(np.dot(item.position or (), slices[0].normal)) for item in slices])
-    return float((positions[-1] - positions[0]) / (len(slices) - 1)) if len(slices) > 1 else None
+    return float(np.median(np.diff(positions))) if len(slices) > 1 else None
 
 
 def _uniformity(slices: Sequence[SliceGeometry], where: str) -> list[Problem]:

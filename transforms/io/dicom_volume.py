@@ -76,9 +76,13 @@ def _highdicom_volume(datasets: Sequence[pydicom.Dataset]) -> hd.Volume:
 
     if len(datasets) == 1:
         image = hd.Image.from_dataset(datasets[0])
-        return image.get_volume(dtype=np.float32)
+        return image.get_volume(dtype=np.float32, apply_real_world_transform=False)
     return hd.get_volume_from_series(
-        datasets, dtype=np.float32, atol=SPACING_TOLERANCE_MM, perpendicular_tol=PERPENDICULAR_TOLERANCE
+        datasets,
+        dtype=np.float32,
+        apply_real_world_transform=False,  # a map of some slices only would scale these alone
+        atol=SPACING_TOLERANCE_MM,
+        perpendicular_tol=PERPENDICULAR_TOLERANCE,
     )
 
 

@@ -135,16 +135,13 @@ def _no_room(error: OSError) -> EnvironmentFailure:
 
 def _referenced_files(dicomdir: Path) -> tuple[Path, ...]:
     """The files a DICOMDIR refers to (PS3.3 F.3, Referenced File ID), which lie below its own folder."""
-    import pydicom
-
     try:
-        records = pydicom.dcmread(dicomdir).DirectoryRecordSequence
-        names = [record.ReferencedFileID for record in records if record.get("ReferencedFileID")]
         root = dicomdir.resolve().parent
-        files = [root.joinpath(*([name] if isinstance(name, str) else name)) for name in names]
+        files = [root.joinpath(*parts) for parts in _file_ids(dicomdir)]
         outside = [file for file in files if not file.resolve().is_relative_to(root)]
     except Exception as error:  # pydicom raises nearly anything on damaged bytes; a circle of links is a RuntimeError
-        raise InputRefused(Problem(Code.BAD_ARCHIVE, "expected a readable DICOMDIR", dicomdir.name)) from error
+        message = "expected a whole DICOMDIR; its folder can be given instead"
+        raise InputRefused(Problem(Code.BAD_ARCHIVE, message, dicomdir.name)) from error
     if outside:
         message = "the DICOMDIR refers to files outside its folder"
         raise InputRefused(Problem(Code.BAD_ARCHIVE, message, dicomdir.name))
@@ -153,3 +150,19 @@ def _referenced_files(dicomdir: Path) -> tuple[Path, ...]:
         message = f"the DICOMDIR refers to {len(files)} files, {len(missing)} of which are not there"
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, missing[0].name))
     return tuple(sorted(set(files)))
+
+
+def _file_ids(dicomdir: Path) -> list[list[str]]:
+    """Referenced File IDs; ValueError where records are lacking, which pydicom reads over without an error."""
+    import pydicom
+
+    size = dicomdir.stat().st_size
+    found = []
+    for record in pydicom.dcmread(dicomdir).DirectoryRecordSequence:
+        links = (record.OffsetOfTheNextDirectoryRecord, record.OffsetOfReferencedLowerLevelDirectoryEntity)
+        name = record.get("ReferencedFileID")
+        if max(links) >= size or (record.DirectoryRecordType == "IMAGE" and not name):
+            raise ValueError("a record is lacking")
+        if name:
+            found.append([name] if isinstance(name, str) else list(name))
+    return found

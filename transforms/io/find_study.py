@@ -11,6 +11,7 @@ from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Grid
 from scanweave.transforms.io.dicom_geometry import MIN_SLICES
 from scanweave.transforms.io.dicom_index import index_dicom
+from scanweave.transforms.io.dicom_instance import count_patients
 from scanweave.transforms.io.files import gather, is_nifti, reachable
 from scanweave.transforms.io.nifti import read_nifti_header
 from scanweave.transforms.io.series import HeaderFacts, Series
@@ -80,9 +81,9 @@ def one_study(found: FoundStudy, study_uid: str | None) -> FoundStudy:
     if study_uid is None and len(studies) > 1:
         message = f"expected one study, found {len(studies)}: {', '.join(studies)}; choose with --study UID"
         problems.insert(0, Problem(Code.MULTIPLE_STUDIES, message))
-    patients = {item.patient for item in (*kept, *found.chosen.values()) if item.patient}
-    if len(patients) > 1:
-        message = f"expected one patient, found {len(patients)}: series of different patients are never combined"
+    patients = count_patients(item.patient for item in (*kept, *found.chosen.values()))
+    if patients > 1:
+        message = f"expected one patient, found {patients}: series of different patients are never combined"
         problems.append(Problem(Code.PATIENT_MISMATCH, message))
     if problems:
         raise InputRefused(problems)

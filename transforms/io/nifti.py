@@ -22,6 +22,8 @@ GZIP_LARGEST_RATIO = 1032
 _CHUNK_BYTES = 1 << 20
 SCANNER_CODE = 1
 """NIFTI_XFORM_SCANNER_ANAT."""
+SPACE_UNIT_BITS, UNKNOWN_UNIT, MILLIMETRES = 0b111, 0, 2
+"""Of the field xyzt_units (nifti1.h, NIFTI_UNITS_*)."""
 
 
 def read_nifti_header(path: Path) -> tuple[tuple[int, ...], Affine]:
@@ -68,7 +70,7 @@ def write_nifti(path: Path, volume: Volume, like: nib.Nifti1Image | None = None)
         image.set_sform(volume.affine, code=SCANNER_CODE)
         image.set_qform(volume.affine, code=SCANNER_CODE)
     else:
-        image.header.set_xyzt_units(*like.header.get_xyzt_units())
+        image.header["xyzt_units"] = like.header["xyzt_units"]
         image.set_sform(like.header.get_sform(), code=int(like.header["sform_code"]))
         image.header["qform_code"] = like.header["qform_code"]
         image.header["pixdim"][:4] = like.header["pixdim"][:4]
@@ -129,9 +131,10 @@ def _shape(image: nib.Nifti1Image) -> tuple[int, ...]:
 
 
 def _affine(image: nib.Nifti1Image, path: Path) -> Affine:
-    unit = image.header.get_xyzt_units()[0]
-    if unit not in ("mm", "unknown"):
-        raise InputRefused(Problem(Code.BAD_AFFINE, f"expected millimetres, found {unit}", path.name))
+    unit = int(image.header["xyzt_units"]) & SPACE_UNIT_BITS
+    if unit not in (UNKNOWN_UNIT, MILLIMETRES):
+        message = f"expected millimetres (unit {MILLIMETRES}), found unit {unit}"
+        raise InputRefused(Problem(Code.BAD_AFFINE, message, path.name))
     if not (image.header["sform_code"] or image.header["qform_code"]):
         message = "neither sform nor qform is set: the file does not say how the patient lies"
         raise InputRefused(Problem(Code.MISSING_GEOMETRY, message, path.name))

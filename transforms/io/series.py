@@ -55,7 +55,7 @@ class Series:
     part: str = ""
     volume: int = 0  # which one of a 4-D NIfTI file
     study_uid: str = ""
-    patient: str = ""  # an opaque key: equal for equal patients, never shown
+    patient: tuple[str, ...] = ()  # opaque facts in a fixed order, "" where unknown; compared, never shown
     frame_of_reference: str = ""
     shape: tuple[int, int, int] | None = None
     spacing: tuple[float, float, float] | None = None

@@ -46,6 +46,7 @@ class Role:
         _check(isinstance(self.required, bool), f"expected required: true or false, found {self.required!r}")
         _check(self.substitute != self.name, f"role {self.name!r} cannot stand in for itself")
         _check(not (self.required and self.substitute), f"role {self.name!r} is required and has a substitute")
+        _check(self.required or bool(self.substitute), f"role {self.name!r} is optional and has no substitute")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Role:

@@ -166,8 +166,7 @@ def _best(role: Role, usable: Sequence[Candidate], context: Context) -> tuple[Ca
 def _without(role: Role, warnings: list[str]) -> RoleChoice:
     """No candidate at all, broken ones included."""
     if not role.required:
-        instead = f"{role.substitute} stands in for it" if role.substitute else "it is left out"
-        warnings.append(f"no series found for {role.name}: {instead}")
+        warnings.append(f"no series found for {role.name}: {role.substitute} stands in for it")
     return RoleChoice(None, ("no series found",), role.substitute)
 
 
