@@ -49,7 +49,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config["network_def"]["features"] = 2
     for step in config["preprocessing"]["transforms"]:
         if step["_target_"].endswith("RegisterRolesd"):
-            step["settings"] = {"start_angles_deg": [0.0], "starts_kept": 1}
+            step["settings"] = {"start_angles_deg": [0.0], "starts_kept": 1, "max_samples": 2000}
     (bundle / CONFIG_FILE).write_text(json.dumps(config))
     torch.manual_seed(0)
     network = BNUNet(in_channels=3, out_channels=1, features=2)

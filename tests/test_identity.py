@@ -31,3 +31,4 @@ def test_warnings_and_evidence_lose_their_uids() -> None:
     assert UID not in clean and pseudonym(UID) in clean
     assert clean.endswith("[echo 2] for its plane; TR 9000 TE 90.5 TI 2500 ms; 0.28.2")
     assert without_uids(text, phi=True) == text
+    assert "2.25." not in without_uids("is like 2.25.332306435552361569901985373388959636045 with it", phi=False)

@@ -293,7 +293,7 @@ def test_console_script_says_one_line_of_a_refusal(trial: Trial) -> None:
     """Libraries warn of odd headers and quote them, names included: nothing of that reaches stderr."""
     odd = {"PatientBirthDate": "Hidden", "AccessionNumber": "ID-4711" * 20}
     with pytest.warns(UserWarning):
-        edit(trial.slices("flair"), **odd, SpecificCharacterSet="UNHEARD OF")
+        edit(trial.slices("*"), **odd, SpecificCharacterSet="UNHEARD OF")
     trial.slices("flair")[4].unlink()
     ran = subprocess.run(console_script("inspect", trial.study), capture_output=True, text=True, check=False)
     assert ran.returncode == 3
@@ -303,7 +303,7 @@ def test_console_script_says_one_line_of_a_refusal(trial: Trial) -> None:
 
 def test_console_script_prints_one_document_of_a_success(trial: Trial) -> None:
     with pytest.warns(UserWarning):
-        edit(trial.slices("flair"), PatientBirthDate="Hidden")
+        edit(trial.slices("*"), PatientBirthDate="Hidden")
     command = console_script("segment", trial.study, "-o", trial.out, "--bundle", trial.bundle, "--json")
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
