@@ -9,6 +9,7 @@ from typing import Any
 
 from scanweave.errors import Code, InputRefused, Problem, ScanweaveError, UsageError
 from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, build_evaluator, find_bundle
+from scanweave.transforms.io.files import reachable
 from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_study, one_study
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.selection.select import Selection, assign_roles
@@ -57,7 +58,7 @@ def segment(request: StudyRequest, output_dir: Path, settings: SegmentSettings |
     settings = settings or SegmentSettings()
     bundle = find_bundle(settings.bundle)
     _check_roles(request, bundle)
-    if request.path is not None and not request.path.exists():
+    if request.path is not None and not reachable(request.path):
         message = "expected a folder, .zip, DICOMDIR or NIfTI file"
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, request.path.name))
     (study,) = build_evaluator(bundle, _overrides(request, output_dir, settings)).run()

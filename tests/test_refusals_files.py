@@ -35,7 +35,7 @@ def test_empty_folder_is_refused_and_a_study_deep_inside_is_found(trial: Trial) 
     trial.done(empty)
 
 
-@pytest.mark.parametrize("path", ["absent", f"absent/{LONG}", "study/flair_00.dcm/below", "a\0b", "circle"])
+@pytest.mark.parametrize("path", ["absent", LONG, f"absent/{LONG}", "study/flair_00.dcm/below", "a\0b", "circle"])
 def test_path_that_is_not_there_is_refused(trial: Trial, path: str) -> None:
     (trial.root / "circle").symlink_to("circle")
     trial.refused_by_header("INPUT_NOT_FOUND", trial.root / path)
