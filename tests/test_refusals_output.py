@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -233,7 +234,11 @@ def test_interrupted_run_leaves_nothing(trial: Trial, number: signal.Signals) ->
     archive = Path(shutil.make_archive(str(trial.root / "packed"), "zip", trial.study))
     before = tree(trial.root)
     command = console_script("segment", archive, "-o", trial.out)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A job in the background of a script ignores SIGINT, and its children inherit that.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as process:
         deadline = time.monotonic() + DEADLINE_S
         while not list((trial.root / "tmp").glob("scanweave-zip-*/*")):
             assert process.poll() is None and time.monotonic() < deadline, "the zip was never unpacked"
