@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def file_sha256(path: str | Path) -> str:
     """The hexadecimal SHA-256 of a weights file; WEIGHTS_MISSING where there is none."""
     digest = hashlib.sha256()
     try:
+        if Path(path).exists() and not Path(path).is_file():  # to open a pipe is to wait for its writer
+            raise OSError(errno.EINVAL, "not a regular file")
         with Path(path).open("rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
+from scanweave.transforms.io.dicom_facts import number
 
 GRID_TOLERANCE_MM = 0.25
 """How far a voxel of the mask may lie from the source's: the reader accepts 0.2 mm of tilt and rounding."""
@@ -40,12 +41,12 @@ def planes_of(header: Dataset) -> list[Plane]:
 
 
 def _plane(position: Dataset, orientation: Dataset, measures: Dataset) -> Plane:
-    thickness = measures.get("SliceThickness")
+    thickness = number(measures, "SliceThickness")
     return Plane(
         position.get("ImagePositionPatient"),
         orientation.get("ImageOrientationPatient"),
         measures.get("PixelSpacing"),
-        float(thickness) if thickness and float(thickness) > 0 else None,
+        thickness if thickness and thickness > 0 else None,
     )
 
 
