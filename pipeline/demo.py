@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from scanweave import RESEARCH_NOTICE
+from scanweave.pipeline.outputs import OUTPUTS
 from scanweave.pipeline.phantom import head_points, make_phantom, motion_error_mm, phantom_dice
 from scanweave.pipeline.phantom_dicom import write_phantom_study
 from scanweave.pipeline.result_folder import staged
-from scanweave.pipeline.save_study import FILES
 from scanweave.pipeline.study import SegmentSettings, segment
 from scanweave.transforms.io.find_study import StudyRequest
 from scanweave.transforms.io.nifti import read_nifti
@@ -32,7 +32,7 @@ def run_demo(out: Path, seed: int, *, overwrite: bool = False) -> dict[str, Any]
     with staged(study, overwrite=overwrite) as stage:
         write_phantom_study(stage, seed, phantom)
     done = segment(StudyRequest(study), out, SegmentSettings(overwrite=overwrite))
-    (mask,), _ = read_nifti(done.folder / FILES["nifti"])
+    (mask,), _ = read_nifti(done.folder / OUTPUTS["nifti"].file)
     points = head_points(phantom)
     registration = done.result["registration"]
     errors = {

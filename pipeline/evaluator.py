@@ -8,22 +8,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from monai.data import Dataset, MetaTensor
+from monai.data import Dataset
 from monai.inferers import Inferer
 from monai.transforms import Compose
 
-from scanweave.errors import Code, EnvironmentFailure, Problem
-from scanweave.pipeline.device import autocast_dtype, choose_device, resolve_precision
+from scanweave.pipeline.device import choose_device
+from scanweave.pipeline.inference import Inference
+from scanweave.pipeline.progress import Progress, Stage, silent
 
 Study = dict[str, Any]
 """What travels through the chain: MONAI's dictionary, keys as the transforms name them."""
+Step = Callable[[Study], Study]
 
 
 class StudyEvaluator:
     """Runs the chain that a bundle's configuration names.
 
-    Steps are called one by one, not through `Compose`, for two reasons: each one's seconds go to the results, and
-    a refusal reaches the caller as it is, where MONAI would wrap it in a RuntimeError.
+    Steps are called one by one, not through `Compose`, for three reasons: each one's seconds go to the results,
+    whoever watches hears of each, and a refusal reaches the caller as it is, where MONAI would wrap it in a
+    RuntimeError.
     """
 
     def __init__(
@@ -36,62 +39,39 @@ class StudyEvaluator:
         precision: str = "auto",
     ) -> None:
         self.dataset = dataset
-        self.network = network
-        self.inferer = inferer
         self.postprocessing = postprocessing
-        self.device = choose_device(device)
-        self.precision = resolve_precision(precision, self.device)
+        self.inference = Inference(network, inferer, choose_device(device), precision)
 
-    def run(self) -> list[Study]:
+    def run(self, progress: Progress = silent) -> list[Study]:
         """Every study of the dataset, in order; the first refusal ends the run."""
-        return [self.segment(item) for item in self.dataset.data]
+        return [self.segment(item, progress) for item in self.dataset.data]
 
-    def segment(self, item: Mapping[str, Any]) -> Study:
+    def segment(self, item: Mapping[str, Any], progress: Progress = silent) -> Study:
         """One study; `seconds` of each step lie in the result under the step's name."""
+        before = [(_name(step), step) for step in self.dataset.transform.flatten().transforms]
+        after = [(_name(step), step) for step in self.postprocessing.flatten().transforms]
+        steps = [*before, ("Infer", self._inferring(progress, len(before) + 1, len(before) + 1 + len(after))), *after]
         study: Study = {**item, "seconds": {}}
-        for step in _steps(self.dataset.transform):
-            study = _timed(step, study)
-        with _clock(study, "Infer"):
-            study["pred"], precision = self.infer(study["image"])
-        study["computed"] = {"device": self.device.type, "precision": precision}
-        for step in _steps(self.postprocessing):
-            study = _timed(step, study)
+        for number, (name, step) in enumerate(steps, start=1):
+            progress(Stage(name, number, len(steps)))
+            with _clock(study, name):
+                study = step(study)
         return study
 
-    def infer(self, image: MetaTensor) -> tuple[MetaTensor, str]:
-        """Probabilities (1, i, j, k) of the network's input (C, i, j, k), in float32, and the precision that it took.
+    def _inferring(self, progress: Progress, number: int, count: int) -> Step:
+        """The step of the network: `pred` (1, i, j, k) from `image` (C, i, j, k)."""
 
-        A network that overflows in half precision is run again in float32.
+        def infer(study: Study) -> Study:
+            done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))
+            computed = {"device": done.device.type, "precision": done.precision}
+            remarks = (*study.get("remarks", ()), *done.remarks)
+            return {**study, "pred": done.probabilities, "computed": computed, "remarks": remarks}
 
-        Raises
-        ------
-        EnvironmentFailure
-            OUT_OF_MEMORY; NOT_FINITE_OUTPUT, which must not pass for an empty mask.
-        """
-        for precision in dict.fromkeys((self.precision, "fp32")):
-            probabilities = self._run_network(image.as_tensor()[None].to(self.device), autocast_dtype(precision))
-            if torch.isfinite(probabilities).all():
-                return MetaTensor(probabilities, affine=image.affine), precision
-        message = "the network's output is not finite: its weights do not fit this input"
-        raise EnvironmentFailure(Problem(Code.NOT_FINITE_OUTPUT, message))
-
-    def _run_network(self, batch: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                probabilities = self.inferer(batch, self.network)
-        except torch.OutOfMemoryError as error:
-            message = "the device has too little memory for this volume; use --device cpu"
-            raise EnvironmentFailure(Problem(Code.OUT_OF_MEMORY, message)) from error
-        return probabilities[0].float().cpu().clone()
+        return infer
 
 
-def _steps(compose: Compose) -> Iterator[Callable[[Study], Study]]:
-    yield from compose.flatten().transforms
-
-
-def _timed(step: Callable[[Study], Study], study: Study) -> Study:
-    with _clock(study, type(step).__name__.removesuffix("d")):
-        return step(study)
+def _name(step: object) -> str:
+    return type(step).__name__.removesuffix("d")
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def warnings_of(study: Mapping[Hashable, Any], metadata: Mapping[str, Any], weig
     """Everything that the reader of a result must know, flags first."""
     loaded: LoadedStudy = study["loaded"]
     components: Components = study["components"]
-    warnings = [*flags_of(study), *loaded.selection.warnings]
+    warnings = [*flags_of(study), *loaded.selection.warnings, *study.get("remarks", ())]
     if components.count == 0:
         warnings.append("nothing was segmented: the mask is empty")
     if components.discarded_fraction > DISCARDED_WARNING_FRACTION:

@@ -9,6 +9,7 @@ from typing import Any
 
 from scanweave.errors import Code, InputRefused, Problem, ScanweaveError, UsageError
 from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, build_evaluator, find_bundle
+from scanweave.pipeline.progress import Progress, silent
 from scanweave.transforms.io.files import reachable
 from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_study, one_study
 from scanweave.transforms.io.series import Series
@@ -47,7 +48,12 @@ class Inspection:
     refusal: ScanweaveError | None = None
 
 
-def segment(request: StudyRequest, output_dir: Path, settings: SegmentSettings | None = None) -> SegmentedStudy:
+def segment(
+    request: StudyRequest,
+    output_dir: Path,
+    settings: SegmentSettings | None = None,
+    progress: Progress = silent,
+) -> SegmentedStudy:
     """Segment one study and write its results to a folder below `output_dir`.
 
     Raises
@@ -61,7 +67,7 @@ def segment(request: StudyRequest, output_dir: Path, settings: SegmentSettings |
     if request.path is not None and not reachable(request.path):
         message = "expected a folder, .zip, DICOMDIR or NIfTI file"
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, request.path.name))
-    (study,) = build_evaluator(bundle, _overrides(request, output_dir, settings)).run()
+    (study,) = build_evaluator(bundle, _overrides(request, output_dir, settings)).run(progress)
     return SegmentedStudy(study["place"].folder, study["result"])
 
 
@@ -72,7 +78,7 @@ def _overrides(request: StudyRequest, output_dir: Path, settings: SegmentSetting
     goes in as an object, or as one of a few known words.
     """
     from scanweave.pipeline.device import check_precision, choose_device
-    from scanweave.pipeline.save_study import parse_outputs
+    from scanweave.pipeline.outputs import parse_outputs
     from scanweave.transforms.keep_components import check_rule
 
     overrides: dict[str, Any] = {

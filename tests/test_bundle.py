@@ -15,7 +15,7 @@ from scanweave.errors import UsageError
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.weights import file_sha256
 from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE, find_bundle
-from scanweave.pipeline.save_study import ReserveResultd
+from scanweave.pipeline.reserve_result import ReserveResultd
 from scanweave.pipeline.study import inspect
 from scanweave.transforms.io.find_study import StudyRequest
 

@@ -1,0 +1,29 @@
+"""How far a study has come: what the chain says of it while it runs, to whoever wants to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One moment of a run: step `number` of `count` (from 1), and how much of the step is done, 0..1."""
+
+    step: str
+    number: int
+    count: int
+    part: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        """Of all steps, 0..1; steps count alike, though the network's takes longest."""
+        return (self.number - 1 + self.part) / self.count
+
+
+Progress = Callable[[Stage], None]
+"""Called as each step begins, and within a step that can tell how far it is."""
+
+
+def silent(stage: Stage) -> None:
+    """The progress that nobody watches."""

@@ -1,0 +1,75 @@
+"""Before any work: is there a place for the results."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.transforms import Transform
+
+from scanweave.errors import Code, Problem, UsageError
+from scanweave.pipeline.identity import pseudonym
+from scanweave.pipeline.outputs import RESULT_FILE, outputs_for, parse_outputs
+from scanweave.pipeline.result_folder import check_place
+from scanweave.transforms.io.files import nifti_stem
+from scanweave.transforms.io.series import Series
+
+
+@dataclass(frozen=True)
+class ResultPlace:
+    """Where one study's results go, and which."""
+
+    folder: Path
+    outputs: tuple[str, ...]
+    overwrite: bool
+    phi: bool
+
+
+class ReserveResultd(Transform):
+    """Name the study's folder and refuse, before any work, what could not be written later; adds `place`.
+
+    The folder is `output_dir`/<NIfTI stem, or keyed hash of the StudyInstanceUID>. Without `output_dir` nothing
+    will be written: the chain's caller takes the arrays.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path | None,
+        outputs: Sequence[str] | str | None = None,
+        overwrite: bool = False,
+        phi: bool = False,
+    ) -> None:
+        self.output_dir = Path(output_dir) if output_dir else None
+        self.outputs = parse_outputs(outputs)
+        self.overwrite = _switch("overwrite", overwrite)
+        self.phi = _switch("phi", phi)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        if self.output_dir is not None:
+            reference: Series = d["loaded"].reference
+            folder = self.output_dir / study_name(reference, phi=self.phi)
+            outputs = outputs_for(reference.source, self.outputs)
+            check_place(folder, overwrite=self.overwrite, mark=RESULT_FILE)
+            d["place"] = ResultPlace(folder, outputs, self.overwrite, self.phi)
+        return d
+
+
+def study_name(reference: Series, *, phi: bool) -> str:
+    """The name of a study's folder."""
+    if reference.source == "nifti":
+        return nifti_stem(reference.files[0])
+    return pseudonym(reference.study_uid, phi=phi)
+
+
+def _switch(name: str, value: object) -> bool:
+    """MONAI's command line hands on the text `false`, which Python takes for true."""
+    words = {"true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    try:
+        return words[str(value).lower()]
+    except KeyError:
+        raise UsageError(Problem(Code.USAGE, f"--{name}: expected true or false, got {value!r}")) from None
