@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint setup clean
+.PHONY: run test lint bundle wheel setup clean
 
 setup: $(VENV)/installed
 
@@ -26,6 +26,16 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	scripts/mypy-wheel
+
+# Each bundle as a zip that MONAI can download; needs no environment.
+bundle:
+	$(PYTHON) scripts/make-bundle
+
+# setuptools would ship what an older build left in build/, and leaves one itself.
+wheel:
+	rm -rf build
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	rm -rf build
 
 clean:
 	rm -rf $(VENV) out build dist src/*.egg-info

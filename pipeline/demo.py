@@ -11,15 +11,16 @@ from scanweave import RESEARCH_NOTICE
 from scanweave.pipeline.outputs import OUTPUTS
 from scanweave.pipeline.phantom import head_points, make_phantom, motion_error_mm, phantom_dice
 from scanweave.pipeline.phantom_dicom import write_phantom_study
+from scanweave.pipeline.progress import Progress, Stage, silent
+from scanweave.pipeline.progress_course import PHANTOM
 from scanweave.pipeline.result_folder import staged
 from scanweave.pipeline.study import SegmentSettings, segment
-from scanweave.transforms.io.find_study import StudyRequest
 from scanweave.transforms.io.nifti import read_nifti
 
 STUDY_FOLDER = "phantom"
 
 
-def run_demo(out: Path, seed: int, *, overwrite: bool = False) -> dict[str, Any]:
+def run_demo(out: Path, seed: int, *, overwrite: bool = False, progress: Progress = silent) -> dict[str, Any]:
     """Write the study to `out`/phantom, segment it to `out`/<study>, and return places and figures.
 
     Raises
@@ -27,29 +28,31 @@ def run_demo(out: Path, seed: int, *, overwrite: bool = False) -> dict[str, Any]
     InputRefused, EnvironmentFailure
         As `segment`; OUTPUT_EXISTS where a phantom is there already and is not to be replaced.
     """
+    progress(Stage(PHANTOM))
     phantom = make_phantom(seed)
     study = out / STUDY_FOLDER
     with staged(study, overwrite=overwrite) as stage:
         write_phantom_study(stage, seed, phantom)
-    done = segment(StudyRequest(study), out, SegmentSettings(overwrite=overwrite))
-    (mask,), _ = read_nifti(done.folder / OUTPUTS["nifti"].file)
+    done = segment(study, out, settings=SegmentSettings(overwrite=overwrite), progress=progress)
+    results = Path(done.folder or out)
+    (mask,), _ = read_nifti(results / OUTPUTS["nifti"].file)
     points = head_points(phantom)
-    registration = done.result["registration"]
+    registration = done.record["registration"]
     errors = {
         role: motion_error_mm(np.array(registration[role]["matrix_ras"]), truth, points)
         for role, truth in phantom.motion.items()
     }
     return {
         "study": str(study),
-        "results": str(done.folder),
+        "results": str(results),
         "dice": round(phantom_dice(mask, phantom), 4),
         "registration_error_mm": {role: round(error, 3) for role, error in errors.items()},
         "displacement_mm": {role: registration[role]["displacement_mm"] for role in errors},
-        "volume_ml": done.result["volume_ml"],
+        "volume_ml": done.record["volume_ml"],
         "true_volume_ml": round(float((phantom.lesion.array > 0).sum()) * phantom.lesion.grid.voxel_ml, 4),
-        "seconds": round(sum(done.result["seconds"].values()), 1),
-        "warnings": done.result["warnings"],
-        "files": sorted(path.name for path in done.folder.iterdir()),
+        "seconds": round(sum(done.record["seconds"].values()), 1),
+        "warnings": done.record["warnings"],
+        "files": sorted(path.name for path in results.iterdir()),
     }
 
 

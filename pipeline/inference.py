@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from monai.data import MetaTensor
-from monai.inferers import Inferer, SliceInferer
+from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
@@ -32,7 +32,7 @@ class Computed:
 class Inference:
     """Runs a network through a MONAI inferer; the volume stays in main memory and windows travel to the device.
 
-    An inferer that works in windows (`sw_batch_size`) is asked for smaller batches when the device runs out of
+    An inferer that works in windows or slices is asked for smaller batches when the device runs out of
     memory, each half the last; when a single window is too much, the CPU takes over. What was learned holds for the
     studies that follow: the same batch would fail again.
     """
@@ -40,6 +40,7 @@ class Inference:
     def __init__(self, network: torch.nn.Module, inferer: Inferer, device: torch.device, precision: str) -> None:
         self.network = network
         self.inferer = inferer
+        self.windows = inferer if isinstance(inferer, SlidingWindowInferer) else None
         self.device = device
         self.asked_precision = precision
         self.precision = resolve_precision(precision, device)
@@ -80,7 +81,7 @@ class Inference:
         dtype = autocast_dtype(precision)
         autocast = torch.autocast(self.device.type, dtype=dtype) if dtype else nullcontext()
         batch = image.as_tensor()[None]
-        if not self._works_in_windows:
+        if self.windows is None:
             batch = batch.to(self.device)
         with torch.inference_mode(), autocast, self._counted(image, progress):
             probabilities = self.inferer(batch, self.network)
@@ -106,22 +107,17 @@ class Inference:
             hook.remove()
 
     @property
-    def _works_in_windows(self) -> bool:
-        return hasattr(self.inferer, "sw_batch_size")
-
-    @property
     def _batch(self) -> int | None:
-        return int(self.inferer.sw_batch_size) if self._works_in_windows else None
+        return None if self.windows is None else int(self.windows.sw_batch_size)
 
     def _place_windows(self) -> None:
         """Windows on the device, the whole volume and its probabilities in main memory."""
-        if self._works_in_windows:
-            self.inferer.sw_device, self.inferer.device = self.device, CPU
+        if self.windows is not None:
+            self.windows.sw_device, self.windows.device = self.device, CPU
 
     def _demand_less(self, failure: RuntimeError, remarks: list[str]) -> None:
-        batch = self._batch or 1
-        if batch > 1:
-            self.inferer.sw_batch_size = batch // 2
+        if self.windows is not None and self.windows.sw_batch_size > 1:
+            self.windows.sw_batch_size //= 2
         elif self.device.type != "cpu":
             remarks.append(f"the {self.device.type} device ran out of memory; the CPU took over")
             self.device, self.precision = CPU, resolve_precision(self.asked_precision, CPU)
@@ -134,7 +130,10 @@ class Inference:
             torch.cuda.empty_cache()
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch or a library below it lacked memory; not all of them say so by the error's type."""
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether PyTorch or a library below it lacked memory, though the error's type may not say so, or wraps it."""
+    if error is None:
+        return False
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _NO_MEMORY)
+    said = isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+    return said or isinstance(error, torch.OutOfMemoryError) or out_of_memory(error.__cause__)

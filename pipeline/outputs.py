@@ -13,7 +13,8 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True)
 class Output:
-    """One entry of `--outputs`: its file below the study's folder, and the sources (`Series.source`) that allow it."""
+    """One entry of `--outputs`: its file (of `png`, the folder of masks) below the study's folder, and the sources
+    (`Series.source`) that allow it."""
 
     file: str
     sources: tuple[str, ...]
@@ -23,8 +24,10 @@ OUTPUTS = {
     "nifti": Output("segmentation.nii.gz", ("dicom", "nifti")),
     "probability": Output("probability.nii.gz", ("dicom", "nifti")),
     "dicom-seg": Output("segmentation.dcm", ("dicom",)),
+    "report": Output("report.html", ("dicom", "nifti", "slices")),
+    "png": Output("masks", ("slices",)),
 }
-DEFAULTS = {"dicom": ("nifti", "dicom-seg"), "nifti": ("nifti",)}
+DEFAULTS = {"dicom": ("nifti", "dicom-seg", "report"), "nifti": ("nifti", "report"), "slices": ("png", "report")}
 """What is written where the user names nothing, by the reference's source."""
 
 

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """One moment of a run: step `number` of `count` (from 1), and how much of the step is done, 0..1."""
+    """One moment of a run: step `number` of `count` (from 1), and how much of the step is done, 0..1.
+
+    A step that stands outside the chain (loading the libraries) has number and count 0.
+    """
 
     step: str
-    number: int
-    count: int
+    number: int = 0
+    count: int = 0
     part: float = 0.0
 
     @property
     def fraction(self) -> float:
-        """Of all steps, 0..1; steps count alike, though the network's takes longest."""
-        return (self.number - 1 + self.part) / self.count
+        """Of all steps, 0..1, counted alike; `progress_course.Course` weighs them by their usual seconds."""
+        return (self.number - 1 + self.part) / self.count if self.count else 0.0
 
 
 Progress = Callable[[Stage], None]

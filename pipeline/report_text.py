@@ -1,13 +1,12 @@
-"""What the command line says of a study: a few lines, a table, or a JSON record."""
+"""What the command line says of a study: a few lines, or a table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scanweave import RESEARCH_NOTICE
-from scanweave.pipeline.study import Inspection, SegmentedStudy
-from scanweave.transforms.io.series import Series
-from scanweave.transforms.selection.series_rules import nature_of
+from scanweave.pipeline.inspection import Inspection, series_record
+from scanweave.pipeline.segmented import SegmentedStudy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,28 +17,23 @@ PIPE_WIDTH = 160
 
 def segmented_text(done: SegmentedStudy) -> str:
     """A summary in plain lines, warnings first."""
-    result = done.result
-    lines = [f"warning: {warning}" for warning in result["warnings"]]
-    for role, record in result["roles"].items():
+    lines = [f"warning: {warning}" for warning in done.warnings]
+    for role, record in done.record["roles"].items():
         source = "substituted by" if record["substituted"] else "from"
-        moved = result["registration"].get(role)
-        motion = f", moved by {moved['displacement_mm']:.1f} mm" if moved else ""
+        moved = done.registration.get(role)
+        motion = f", moved by {moved.displacement_mm:.1f} mm" if moved else ""
         lines.append(f"{role}: {source} series {record['series']}{motion}")
-    parts = result["components"]
-    lines.append(f"volume: {result['volume_ml']:.2f} ml in {parts['kept']} of {parts['count']} part(s)")
-    lines.append(f"results: {done.folder}")
+    parts = done.components
+    unscaled = f"{parts.kept_voxels} voxels of unknown size"
+    volume = unscaled if done.volume_ml is None else f"{done.volume_ml:.2f} ml"
+    lines.append(f"volume: {volume}, in {parts.kept} of {parts.count} part(s)")
+    if done.record.get("dice") is not None:
+        compared = done.record["dice_slices"]
+        lines.append(f"Dice with the given masks: {done.record['dice']:.3f}, over {compared} slice(s)")
+    if done.folder:
+        lines.append(f"results: {done.folder}")
     lines.append(f"{RESEARCH_NOTICE}.")
     return "\n".join(lines)
-
-
-def inspection_record(found: Inspection) -> dict[str, Any]:
-    """The JSON document of `scanweave inspect --json`."""
-    return {
-        "series": [_series_record(item, found) for item in found.series],
-        "roles": _roles_record(found),
-        "warnings": list(found.selection.warnings) if found.selection else [],
-        "error": str(found.refusal.code) if found.refusal else None,
-    }
 
 
 def print_inspection(found: Inspection) -> None:
@@ -56,7 +50,7 @@ def print_inspection(found: Inspection) -> None:
     for heading in ("#", "description", "voxels", "mm", "role", "evidence and problems"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "role")
     for number, item in enumerate(found.series, start=1):
-        record = _series_record(item, found)
+        record = series_record(item, found)
         remarks = [*record["evidence"], *(f"{p['code']}: {p['message']}" for p in record["problems"])]
         row = (
             str(number),
@@ -70,7 +64,7 @@ def print_inspection(found: Inspection) -> None:
     console.print(table)
     for number, item in enumerate(found.series, start=1):
         print_line(console, f"#{number} {item.label}")
-    for warning in found.selection.warnings if found.selection else ():
+    for warning in found.warnings:
         print_line(console, f"warning: {warning}")
     print_line(console, f"{RESEARCH_NOTICE}.")
 
@@ -78,35 +72,3 @@ def print_inspection(found: Inspection) -> None:
 def print_line(console: Console, line: str) -> None:
     """One line as it is, however long: UIDs are there to be copied."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _series_record(item: Series, found: Inspection) -> dict[str, Any]:
-    role = next((role for role, series in found.roles.items() if series == item), None)
-    if role is not None and found.selection is not None:
-        evidence = found.selection.assigned[role].evidence
-    else:
-        evidence = nature_of(item).evidence
-    return {
-        "uid" if item.source == "dicom" else "name": item.name,
-        "part": item.part,
-        "modality": item.facts.modality,
-        "description": item.facts.description,
-        "shape": list(item.shape or ()),
-        "spacing": list(item.spacing or ()),
-        "role": role,
-        "evidence": list(evidence),
-        "problems": [{"code": str(p.code), "message": p.message} for p in item.problems],
-    }
-
-
-def _roles_record(found: Inspection) -> dict[str, Any]:
-    """As in result.json, but with the UIDs by which a series can be named on the command line."""
-    record = {}
-    for role, choice in found.selection.assigned.items() if found.selection else ():
-        series = found.roles.get(role) or found.roles.get(choice.substituted_by or "")
-        record[role] = {
-            "series": series.label if series else None,
-            "evidence": list(choice.evidence),
-            "substituted": choice.series is None,
-        }
-    return record

@@ -15,6 +15,7 @@ from scanweave.pipeline.outputs import RESULT_FILE, outputs_for, parse_outputs
 from scanweave.pipeline.result_folder import check_place
 from scanweave.transforms.io.files import nifti_stem
 from scanweave.transforms.io.series import Series
+from scanweave.transforms.io.slice_index import SOURCE as SLICES
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class ResultPlace:
 class ReserveResultd(Transform):
     """Name the study's folder and refuse, before any work, what could not be written later; adds `place`.
 
-    The folder is `output_dir`/<NIfTI stem, or keyed hash of the StudyInstanceUID>. Without `output_dir` nothing
-    will be written: the chain's caller takes the arrays.
+    The folder is `output_dir`/<NIfTI stem, name of the slices, or keyed hash of the StudyInstanceUID>. Without
+    `output_dir` nothing will be written: the chain's caller takes the arrays.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ def study_name(reference: Series, *, phi: bool) -> str:
     """The name of a study's folder."""
     if reference.source == "nifti":
         return nifti_stem(reference.files[0])
+    if reference.source == SLICES:
+        return reference.name
     return pseudonym(reference.study_uid, phi=phi)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.identity import pseudonym
+from scanweave.pipeline.slice_dice import agreement
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.keep_components import Components
 from scanweave.transforms.load_study import LoadedStudy
@@ -22,7 +23,7 @@ DISCARDED_WARNING_FRACTION = 0.1
 """Above this share of the mask, what the component rule removes is worth a warning."""
 _UID_IN_TEXT = re.compile(r"\b(?:[0-2](?:\.[0-9]+){3,}|2\.25\.[0-9]{5,})\b")
 """A root of 0, 1 or 2 and at least three more components, or a UUID's (PS3.5 chapter 9, B.2); versions have fewer."""
-_PACKAGES = ("torch", "monai", "numpy", "pydicom", "highdicom", "nibabel", "SimpleITK", "scipy")
+_PACKAGES = ("torch", "monai", "numpy", "pydicom", "highdicom", "nibabel", "SimpleITK", "scipy", "pillow")
 
 
 def result_record(
@@ -35,12 +36,8 @@ def result_record(
     return {
         "roles": roles_record(loaded.selection, phi=phi),
         "registration": {role: _registration(result) for role, result in registration.items()},
-        "volume_ml": round(components.kept_ml, 4),
-        "components": {
-            "count": components.count,
-            "kept": components.kept,
-            "discarded_ml": round(components.discarded_ml, 4),
-        },
+        **_sizes(components, in_ml=loaded.spacing_known),
+        **_dice(study),
         "settings": settings_record(study),
         "weights": {"name": weights.name, "sha256": weights.sha256},
         "bundle": {"name": bundle, "version": metadata.get("version", "")},
@@ -72,8 +69,8 @@ def roles_record(selection: Selection, *, phi: bool) -> dict[str, Any]:
 
 
 def series_name(series: Series, *, phi: bool) -> str:
-    """A NIfTI file's name, or the keyed hash of a SeriesInstanceUID."""
-    if series.source == "nifti":
+    """A NIfTI file's name, that of 2-D slices, or the keyed hash of a SeriesInstanceUID."""
+    if series.source != "dicom":
         return series.label
     name = pseudonym(series.name, phi=phi)
     return f"{name} [{series.part}]" if series.part else name
@@ -97,9 +94,13 @@ def warnings_of(study: Mapping[Hashable, Any], metadata: Mapping[str, Any], weig
     warnings = [*flags_of(study), *loaded.selection.warnings, *study.get("remarks", ())]
     if components.count == 0:
         warnings.append("nothing was segmented: the mask is empty")
+    compared = agreement(study)
+    if compared is not None and compared.dice is None:
+        warnings.append("no Dice: the mask and the masks given are empty")
     if components.discarded_fraction > DISCARDED_WARNING_FRACTION:
+        in_ml = f"{components.discarded_ml:.2f} ml"
         warnings.append(
-            f"the component rule removed {components.discarded_ml:.2f} ml, "
+            f"the component rule removed {in_ml if loaded.spacing_known else f'{components.discarded_voxels} voxels'}, "
             f"{components.discarded_fraction:.0%} of the mask, in {components.count - components.kept} parts"
         )
     if weights.sha256 != metadata.get("weights", {}).get("sha256"):
@@ -111,6 +112,24 @@ def peak_memory_mb() -> float:
     """The most resident memory this process has had, in MiB (Linux counts KiB, macOS bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def _sizes(components: Components, *, in_ml: bool) -> dict[str, Any]:
+    """Volumes in ml; where no spacing is known they are null, and counted in voxels."""
+    counts: dict[str, Any] = {"count": components.count, "kept": components.kept}
+    if in_ml:
+        counts["discarded_ml"] = round(components.discarded_ml, 4)
+        return {"volume_ml": round(components.kept_ml, 4), "components": counts}
+    counts |= {"discarded_ml": None, "discarded_voxels": components.discarded_voxels}
+    return {"volume_ml": None, "volume_voxels": components.kept_voxels, "components": counts}
+
+
+def _dice(study: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Nothing where no masks were given; null where neither mask has a pixel."""
+    found = agreement(study)
+    if found is None:
+        return {}
+    return {"dice": None if found.dice is None else round(found.dice, 4), "dice_slices": found.slices}
 
 
 def _registration(result: RigidResult) -> dict[str, Any]:

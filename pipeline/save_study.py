@@ -13,10 +13,12 @@ from monai.transforms import Transform
 
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.outputs import OUTPUTS, RESULT_FILE
+from scanweave.pipeline.report.write_report import write_report
 from scanweave.pipeline.reserve_result import ResultPlace
 from scanweave.pipeline.result import result_record
 from scanweave.pipeline.result_folder import staged
 from scanweave.pipeline.save_seg import save_seg
+from scanweave.pipeline.save_slices import save_slices
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.nifti import write_nifti
 from scanweave.transforms.load_study import LoadedStudy
@@ -44,6 +46,10 @@ class SaveStudyd(Transform):
             self._write_images(stage, place, d)
             d["seconds"] = {**d.get("seconds", {}), "SaveStudy": round(time.perf_counter() - begin, 4)}
             d["result"] = self._record(d, phi=place.phi)
+            if "report" in place.outputs:
+                begin = time.perf_counter()
+                write_report(stage / OUTPUTS["report"].file, d, d["result"], place.folder.name)
+                d["result"]["seconds"]["Report"] = round(time.perf_counter() - begin, 4)
             (stage / RESULT_FILE).write_text(json.dumps(d["result"], indent=2, allow_nan=False) + "\n")
         return d
 
@@ -54,6 +60,8 @@ class SaveStudyd(Transform):
         loaded: LoadedStudy = study["loaded"]
         files = {name: stage / OUTPUTS[name].file for name in place.outputs}
         mask = Volume(study["segmentation"].numpy()[0].astype(np.uint8), loaded.grid.affine)
+        if "png" in files and loaded.pictures is not None:
+            save_slices(stage, mask.array, loaded.pictures)
         if "nifti" in files:
             write_nifti(files["nifti"], mask, loaded.nifti_header)
         if "probability" in files:

@@ -3,131 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from scanweave.errors import Code, InputRefused, Problem, ScanweaveError, UsageError
+from scanweave.errors import Code, InputRefused, Problem, UsageError
 from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, build_evaluator, find_bundle
+from scanweave.pipeline.inspection import Inspection
 from scanweave.pipeline.progress import Progress, silent
-from scanweave.transforms.io.files import reachable
+from scanweave.pipeline.segment_settings import SegmentSettings, StrPath, expanded, overrides_of
+from scanweave.pipeline.segmented import SegmentedStudy, segmented_study
+from scanweave.transforms.io.files import check_reachable
 from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_study, one_study
+from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.io.series import Series
-from scanweave.transforms.selection.select import Selection, assign_roles
-
-
-@dataclass(frozen=True)
-class SegmentSettings:
-    """How a study is segmented; each value left at None is the bundle's own choice."""
-
-    bundle: str = DEFAULT_BUNDLE
-    weights: Path | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    outputs: str | None = None
-    components: str | None = None
-    overwrite: bool = False
-    phi: bool = False
-
-
-@dataclass(frozen=True)
-class SegmentedStudy:
-    """Where the results lie and what result.json says."""
-
-    folder: Path
-    result: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """All series of an input, the role of each, and why it could not be segmented."""
-
-    series: tuple[Series, ...]
-    roles: Mapping[str, Series] = field(default_factory=dict)
-    selection: Selection | None = None
-    refusal: ScanweaveError | None = None
+from scanweave.transforms.selection.select import assign_roles
 
 
 def segment(
-    request: StudyRequest,
-    output_dir: Path,
+    study: StrPath | None = None,
+    out: StrPath | None = None,
+    *,
+    inputs: Mapping[str, StrPath] | None = None,
+    study_uid: str | None = None,
     settings: SegmentSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> SegmentedStudy:
-    """Segment one study and write its results to a folder below `output_dir`.
+    """Segment one brain MR study. Research use only, not a medical device.
+
+    Calls may follow one another in a process; studies at once belong in several processes, not in threads.
+
+    Parameters
+    ----------
+    study
+        A folder (searched recursively), .zip or DICOMDIR, one 4-D NIfTI file with a volume for each role, or 2-D
+        slices; not needed where `inputs` says all. A leading ~ is the home folder, here and in every other path.
+    out
+        Results go to `out`/<study>, whole or not at all; None writes no results and returns the arrays only.
+    inputs
+        Roles by hand, {"flair": .., "pre": .., "post": ..}: each a NIfTI file, a DICOM folder, or a
+        SeriesInstanceUID of `study`.
+    study_uid
+        The StudyInstanceUID to take where `study` holds several; of 2-D slices their patient's name.
+    settings
+        Bundle, device, outputs and the like.
+    progress
+        Called with a `Stage` as each step begins and within the longest; what it raises ends the run.
+
+    Returns
+    -------
+    SegmentedStudy
+        Mask and probability on the FLAIR's own grid, RAS mm, with what is known of how they came about.
 
     Raises
     ------
     UsageError, InputRefused, EnvironmentFailure
-        With the codes of `scanweave.errors`; nothing is written then.
+        With the codes of `scanweave.Code`, which docs/errors.md explains; no result is written then.
     """
     settings = settings or SegmentSettings()
-    bundle = find_bundle(settings.bundle)
-    _check_roles(request, bundle)
-    if request.path is not None and not reachable(request.path):
-        message = "expected a folder, .zip, DICOMDIR or NIfTI file"
-        raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, request.path.name))
-    (study,) = build_evaluator(bundle, _overrides(request, output_dir, settings)).run(progress)
-    return SegmentedStudy(study["place"].folder, study["result"])
-
-
-def _overrides(request: StudyRequest, output_dir: Path, settings: SegmentSettings) -> dict[str, Any]:
-    """The configuration's entries that a call decides.
-
-    MONAI evaluates every string that begins with $ and resolves every @: what a user typed, or a folder is called,
-    goes in as an object, or as one of a few known words.
-    """
-    from scanweave.pipeline.device import check_precision, choose_device
-    from scanweave.pipeline.outputs import parse_outputs
-    from scanweave.transforms.keep_components import check_rule
-
-    overrides: dict[str, Any] = {
+    bundle = find_bundle(expanded(settings.bundle))
+    request = _request(study, inputs, study_uid, bundle)
+    if request.path is not None:
+        check_reachable(request.path)  # a mistyped name is told at once, before the network is built
+    overrides = {
+        **overrides_of(settings),
         "dataset::data": [{"study": request}],
-        "output_dir": Path(output_dir),
-        "outputs": parse_outputs(settings.outputs),
-        "overwrite": settings.overwrite,
-        "phi": settings.phi,
-        "device": choose_device(settings.device),
-        "precision": check_precision(settings.precision),
-        "weights_file": Path(settings.weights) if settings.weights else None,
+        "output_dir": None if out is None else Path(expanded(out)),
     }
-    if settings.components is not None:
-        overrides["components"] = check_rule(settings.components)
-    return overrides
+    (done,) = build_evaluator(bundle, overrides).run(progress or silent)
+    return segmented_study(done)
 
 
-def inspect(request: StudyRequest, bundle_name: str = DEFAULT_BUNDLE) -> Inspection:
-    """What `segment` would do with the same request; headers only, and nothing is written.
+def inspect(
+    study: StrPath | None = None,
+    *,
+    inputs: Mapping[str, StrPath] | None = None,
+    study_uid: str | None = None,
+    bundle: StrPath = DEFAULT_BUNDLE,
+) -> Inspection:
+    """Say what `segment` would do with the same arguments: headers are read, no voxel; nothing is written.
+
+    Parameters
+    ----------
+    study, inputs, study_uid
+        As for `segment`.
+    bundle
+        Whose roles are looked for: a shipped bundle's name, or a bundle's folder.
+
+    Returns
+    -------
+    Inspection
+        Every series, the role of each with the evidence, and the `refusal` where the study would be refused.
 
     Raises
     ------
     UsageError, InputRefused, EnvironmentFailure
         Where there is nothing to list; a refusal of what was found is part of the result.
     """
-    bundle = find_bundle(bundle_name)
-    _check_roles(request, bundle)
-    with find_study(request, [role.name for role in bundle.roles]) as found:
+    found_bundle = find_bundle(expanded(bundle))
+    request = _request(study, inputs, study_uid, found_bundle)
+    with quiet(), find_study(request, [role.name for role in found_bundle.roles]) as found:
         listed = _all_series(found)
         try:
-            study = one_study(found, request.study_uid)
-            selection = assign_roles(study.series, bundle.roles, study.chosen)
+            one = one_study(found, request.study_uid)
+            return Inspection(listed, assign_roles(one.series, found_bundle.roles, one.chosen))
         except InputRefused as refusal:
             return Inspection(listed, refusal=refusal)
-    roles = {role: choice.series for role, choice in selection.assigned.items() if choice.series}
-    return Inspection(listed, roles, selection)
+
+
+def _request(
+    study: StrPath | None, inputs: Mapping[str, StrPath] | None, study_uid: str | None, bundle: Bundle
+) -> StudyRequest:
+    """The call as the chain takes it; USAGE where it has no meaning."""
+    names = [role.name for role in bundle.roles]
+    unknown = [role for role in inputs or {} if role not in names]
+    if unknown:
+        message = f"bundle {bundle.name} has the roles {', '.join(names)}, not {', '.join(unknown)}"
+        raise UsageError(Problem(Code.USAGE, message))
+    if study is None and not inputs:
+        raise UsageError(Problem(Code.USAGE, "expected INPUT, or a series for each role (--flair X ..)"))
+    by_hand = {role: expanded(value) for role, value in (inputs or {}).items()}
+    return StudyRequest(None if study is None else Path(expanded(study)), by_hand, study_uid)
 
 
 def _all_series(found: FoundStudy) -> tuple[Series, ...]:
     listed = list(found.series)
     listed += [item for item in found.chosen.values() if item not in listed]
     return tuple(listed)
-
-
-def _check_roles(request: StudyRequest, bundle: Bundle) -> None:
-    names = [role.name for role in bundle.roles]
-    unknown = [name for name in request.inputs if name not in names]
-    if unknown:
-        message = f"bundle {bundle.name} has the roles {', '.join(names)}, not {', '.join(unknown)}"
-        raise UsageError(Problem(Code.USAGE, message))
-    if request.path is None and not request.inputs:
-        raise UsageError(Problem(Code.USAGE, "expected INPUT, or a series for each role (--flair X ..)"))

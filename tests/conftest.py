@@ -6,24 +6,28 @@ from pathlib import Path
 import pytest
 
 IN_CI = bool(os.environ.get("CI"))
+WITHOUT_DATA = os.environ.get("SCANWEAVE_DATA") == "none"
+"""Said where the real scans cannot be, as in public CI: their tests are left out, which is no skip, and said so."""
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of the GPU are left out, not skipped, where there is none: no CI machine could mend that."""
-    if not any(item.get_closest_marker("gpu") for item in items):
-        return
-    import torch
+    left_out = [item for item in items if WITHOUT_DATA and "data_dir" in getattr(item, "fixturenames", ())]
+    if for_gpu := [item for item in items if item.get_closest_marker("gpu")]:
+        import torch
 
-    if not torch.cuda.is_available():
-        left_out = [item for item in items if item.get_closest_marker("gpu")]
+        left_out += [] if torch.cuda.is_available() else for_gpu
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says what was not tested here."""
-    if terminalreporter.stats.get("deselected"):
+    if WITHOUT_DATA:
+        terminalreporter.write_line("SCANWEAVE_DATA=none: tests of the real scans left out")
+    if any(item.get_closest_marker("gpu") for item in terminalreporter.stats.get("deselected", ())):
         terminalreporter.write_line("no CUDA device: GPU tests left out; docs/pending-gpu.md names the command")
 
 

@@ -6,7 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +44,22 @@ def dicom_errors(path: Path) -> list[str]:
     if not any(line and not line.startswith(("Error", "Warning")) for line in lines):
         pytest.fail(f"dciodvfy did not say which IOD it checked: {lines}")
     return [line for line in lines if line.startswith("Error")]
+
+
+CHROMIUM_OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                    "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
+"""A browser in a container, which asks nothing of the network by itself."""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium without a window, as Playwright's `Browser`."""
+    path = require_tool("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_OPTIONS))
+        try:
+            yield browser
+        finally:
+            browser.close()

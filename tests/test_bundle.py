@@ -17,7 +17,6 @@ from scanweave.networks.weights import file_sha256
 from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE, find_bundle
 from scanweave.pipeline.reserve_result import ReserveResultd
 from scanweave.pipeline.study import inspect
-from scanweave.transforms.io.find_study import StudyRequest
 
 BUNDLE = find_bundle()
 
@@ -151,7 +150,7 @@ def test_a_bundle_with_one_t1_runs_through_the_same_chain(phantom_study: Path, t
     (folder,) = (tmp_path / "out").iterdir()
     result = json.loads((folder / "result.json").read_text())
     assert set(result["roles"]) == {"anatomy"} and result["registration"] == {}
-    found = inspect(StudyRequest(phantom_study), str(bundle))
+    found = inspect(phantom_study, bundle=bundle)
     pre = found.roles["anatomy"]
     assert nib.load(folder / "segmentation.nii.gz").shape == pre.shape
 
@@ -172,7 +171,7 @@ def test_windows_instead_of_slices_by_configuration(phantom_study: Path, tmp_pat
     assert main(["segment", *arguments]) == 0
     (folder,) = (tmp_path / "out").iterdir()
     probability = nib.load(folder / "probability.nii.gz")
-    found = inspect(StudyRequest(phantom_study), str(bundle))
+    found = inspect(phantom_study, bundle=bundle)
     assert probability.shape == found.roles["flair"].shape
     assert np.asarray(probability.dataobj).std() > 0
 

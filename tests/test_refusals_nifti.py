@@ -15,7 +15,7 @@ from studies import ROLES, Trial, run, write_nifti, write_nifti_study
 
 pytest_plugins = ["study_fixtures"]
 
-NIFTI_RESULT = {"segmentation.nii.gz", "result.json"}
+NIFTI_RESULT = {"segmentation.nii.gz", "report.html", "result.json"}
 GZIP_END_BYTES = 8
 """Checksum and length (RFC 1952 2.3.1), after the last voxel."""
 

@@ -44,7 +44,7 @@ def test_what_is_no_result_is_not_overwritten(trial: Trial) -> None:
     trial.refused("OUTPUT_EXISTS", "--flair", flair, "--overwrite", out=trial.root)
     (trial.out / "flair").mkdir(parents=True)
     trial.refused("OUTPUT_EXISTS", "--flair", flair)
-    files = {"segmentation.nii.gz", "result.json"}
+    files = {"segmentation.nii.gz", "report.html", "result.json"}
     trial.done("--flair", flair, "--overwrite", files=files)
     (trial.out / "flair" / "result.json").unlink()
     trial.refused("OUTPUT_EXISTS", "--flair", flair, "--overwrite")
@@ -64,7 +64,7 @@ def test_results_within_the_input_do_not_change_the_next_run(trial: Trial, insid
     assert trial.done(trial.study, "--overwrite", out=trial.study / inside) == folder
     second = tree(folder)
     changed = {name for name in first if first[name] != second[name]}
-    assert changed <= {"result.json"}, "which holds the seconds"
+    assert changed <= {"result.json", "report.html"}, "which hold the seconds"
 
 
 # --- output that cannot be written ----------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "size"), [("nifti", 200), ("nifti", 2000), ("probability", 2000), ("dicom-seg", 8000)]
+    ("outputs", "size"), [("nifti", 200), ("nifti", 2000), ("probability", 2000), ("dicom-seg", 8000), ("report", 8000)]
 )
 def test_file_that_cannot_grow_leaves_nothing(trial: Trial, outputs: str, size: int) -> None:
     with largest_file(size):
@@ -153,7 +153,7 @@ def path_with_these_tests() -> str:
 
 def test_real_disk_that_is_full_or_read_only(trial: Trial) -> None:
     """A file system of 32 kB, in a mount namespace of its own that is gone with the process."""
-    trial.done(trial.study)
+    trial.done(trial.study, "--outputs", "nifti,dicom-seg", files=WHOLE - {"report.html"})
     disk = trial.root / "disk"
     disk.mkdir()
     namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
@@ -398,4 +398,4 @@ def test_call_without_a_meaning_is_refused(trial: Trial, arguments: list[str]) -
 def test_dicom_result_of_nifti_input_is_refused(trial: Trial) -> None:
     flair = write_nifti_study(trial.study, trial.root / "nifti")["flair"]
     trial.refused("USAGE", "--flair", flair, "--outputs", "dicom-seg", exit_code=2)
-    trial.done(trial.study, "--outputs", "dicom-seg", files=WHOLE - {"segmentation.nii.gz"})
+    trial.done(trial.study, "--outputs", "dicom-seg", files={"segmentation.dcm", "result.json"})

@@ -28,7 +28,7 @@ class AxialPlanesd(GeometricTransformd):
     A volume whose slice normal is within `max_angle` degrees of superior keeps its own planes: axes are permuted
     and flipped, no voxel changes. Any other, an isotropic one included, is resampled on patient-axial planes
     `slice_spacing` mm apart, averaged through the slice, with pixels of `plane_spacing` (smallest, largest) mm;
-    `<key>_unseen` is then 1 where those planes reach beyond the volume.
+    `<key>_unseen` is then 1 where those planes reach beyond the volume, and `resampled_key` lists the volume.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class AxialPlanesd(GeometricTransformd):
         slice_spacing: float = 3.0,
         plane_spacing: tuple[float, float] = (0.8, 1.2),
         allow_missing_keys: bool = False,
+        resampled_key: str = "resampled",
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.max_angle = max_angle
         self.slice_spacing = slice_spacing
         self.plane_spacing = plane_spacing
+        self.resampled_key = resampled_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = super().__call__(data)
@@ -52,6 +54,7 @@ class AxialPlanesd(GeometricTransformd):
                 everywhere = Volume(np.ones(plan["shape"], dtype=np.float32), plan["affine"])
                 _, inside = resample(everywhere, plan["target"])
                 d[unseen_key(key)] = to_metatensor(Volume(~inside, plan["target"].affine))
+                d[self.resampled_key] = (*d.get(self.resampled_key, ()), key)
         return d
 
     def plan(self, image: MetaTensor) -> dict[str, Any]:
@@ -114,12 +117,11 @@ def axial_grid(grid: Grid, slice_spacing: float, plane_spacing: tuple[float, flo
     corners = grid.points(np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape])).reshape(3, -1).T)
     low, high = corners.min(axis=0), corners.max(axis=0)
     pixel = float(np.clip(grid.spacing.min(), *plane_spacing))
-    extent = np.array([high[1] - low[1], high[0] - low[0], high[2] - low[2]])  # A-P, R-L, I-S
+    extent = (high - low)[[1, 0, 2]]  # A-P, R-L, I-S
     steps = np.array([pixel, pixel, slice_spacing])
     shape = np.maximum(np.ceil(extent / steps - 1e-6), 1).astype(int)
     # Rows run to posterior (-y), columns to the left (-x), slices to superior (+z).
     affine = np.zeros((4, 4))
     affine[1, 0], affine[0, 1], affine[2, 2], affine[3, 3] = -pixel, -pixel, slice_spacing, 1.0
-    middle = (low + high) / 2
-    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    affine[:3, 3] = (low + high) / 2 - affine[:3, :3] @ ((shape - 1) / 2)
     return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)

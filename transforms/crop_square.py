@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from scanweave.transforms.geometric import GeometricTransformd
 from scanweave.transforms.geometry import Affine
+from scanweave.transforms.volumes import PREPARED
 
 Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """First and one-past-last index along each axis; may reach outside the array, which means padding with 0."""
@@ -22,8 +23,9 @@ Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 class CropSquared(GeometricTransformd):
     """Crop (C, row, column, slice) to what is not 0, then pad rows or columns with 0 to a square.
 
-    With `opening` (raw scans) single noisy voxels do not stretch the box: each slice is opened with 3x3 pixels
-    first, for the box only. The box is that of the first key; all keys are cropped alike.
+    With `opening` single noisy voxels of raw scans do not stretch the box: each slice is opened with 3x3 pixels
+    first, for the box only. Not so where roles are `prepared`: the published slices were cropped without. The box is
+    that of the first key; all keys are cropped alike.
     """
 
     def __init__(self, keys: KeysCollection, opening: bool = True, allow_missing_keys: bool = False) -> None:
@@ -32,8 +34,15 @@ class CropSquared(GeometricTransformd):
 
     def plan(self, image: MetaTensor) -> dict[str, Any]:
         """The window of the head and its padding."""
+        return self._plan(image, self.opening)
+
+    def plan_within(self, image: MetaTensor, data: Mapping[Hashable, Any]) -> dict[str, Any]:
+        """As `plan`, without the opening where roles are prepared."""
+        return self._plan(image, self.opening and not data.get(PREPARED))
+
+    def _plan(self, image: MetaTensor, opening: bool) -> dict[str, Any]:
         occupied = (image.as_tensor() > 0).any(dim=0).numpy()
-        opened = ndimage.binary_opening(occupied, np.ones((3, 3, 1))) if self.opening else occupied
+        opened = ndimage.binary_opening(occupied, np.ones((3, 3, 1))) if opening else occupied
         return {"window": square_window(opened if opened.any() else occupied), "shape": tuple(image.shape[1:])}
 
     def forward(self, image: MetaTensor, key: Hashable, plan: Mapping[str, Any]) -> tuple[torch.Tensor, Affine]:

@@ -33,13 +33,17 @@ class GeometricTransformd(MapTransform, InvertibleTransform):
     def backward(self, image: torch.Tensor, plan: Mapping[str, Any]) -> torch.Tensor:
         """The voxels (C, i, j, k) on the grid before the step; the number of channels may differ from then."""
 
+    def plan_within(self, image: MetaTensor, data: Mapping[Hashable, Any]) -> dict[str, Any]:
+        """As `plan`, for the steps that other entries of the dictionary decide too."""
+        return self.plan(image)
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         plan: dict[str, Any] | None = None
         for key in self.key_iterator(d):
             image = d[key]
             if plan is None:
-                plan = {**self.plan(image), "affine": image.affine.numpy().astype(np.float64)}
+                plan = {**self.plan_within(image, d), "affine": image.affine.numpy().astype(np.float64)}
             voxels, affine = self.forward(image, key, plan)
             moved = MetaTensor(voxels, affine=torch.from_numpy(np.array(affine, dtype=np.float64)))
             moved.applied_operations = list(image.applied_operations)

@@ -22,19 +22,24 @@ NEIGHBOURS = np.ones((3, 3, 3))
 
 @dataclass(frozen=True)
 class Components:
-    """How many parts there were, and what `rule` took away of them (ml)."""
+    """How many parts there were, and what `rule` took away of them, in ml and in voxels.
+
+    Of 2-D slices, whose spacing is not known, the figures in ml mean nothing.
+    """
 
     rule: str
     count: int
     kept: int
     kept_ml: float
     discarded_ml: float
+    kept_voxels: int
+    discarded_voxels: int
 
     @property
     def discarded_fraction(self) -> float:
         """Share of the whole mask that was taken away, 0..1."""
-        whole = self.kept_ml + self.discarded_ml
-        return self.discarded_ml / whole if whole else 0.0
+        whole = self.kept_voxels + self.discarded_voxels
+        return self.discarded_voxels / whole if whole else 0.0
 
 
 def check_rule(rule: str) -> str:
@@ -77,6 +82,8 @@ class KeepComponentsd(Transform):
             kept=min(count, 1) if self.keep == "largest" else count,
             kept_ml=staying * voxel_ml,
             discarded_ml=(total - staying) * voxel_ml,
+            kept_voxels=staying,
+            discarded_voxels=total - staying,
         )
         d[self.key] = MetaTensor(torch.from_numpy(kept.astype(np.uint8))[None], affine=mask.affine)
         return d

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from monai.transforms import Transform
@@ -16,14 +16,20 @@ from scanweave.transforms.io.find_study import StudyRequest, find_study, one_stu
 from scanweave.transforms.io.nifti import read_nifti
 from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.io.series import Series
+from scanweave.transforms.io.slice_index import SOURCE as SLICES
+from scanweave.transforms.io.slice_volume import SlicePictures, read_slices
+from scanweave.transforms.preview import Preview, make_preview
 from scanweave.transforms.selection.select import Role, Selection, assign_roles
-from scanweave.transforms.volumes import to_metatensor
+from scanweave.transforms.selection.slice_copies import substitute_copies
+from scanweave.transforms.volumes import PREPARED, to_metatensor
 
 if TYPE_CHECKING:
     import nibabel as nib
     import pydicom
 
 
+_Read: TypeAlias = "tuple[Volume, tuple[pydicom.Dataset, ...], nib.Nifti1Image | None]"
+"""A volume with the headers of its DICOM files or of its NIfTI file."""
 MOST_NEGATIVE = 0.05
 """Share of voxels below zero, those of one padding value apart, that interpolation leaves at most."""
 
@@ -33,7 +39,9 @@ class LoadedStudy:
     """What the results need to know of the source beyond voxels.
 
     `headers` are the DICOM headers of each role's series, () for NIfTI; `grid` and `nifti_header` are the
-    reference's own (None for DICOM).
+    reference's own (None for DICOM). `preview` is the reference for the eye, long after its voxels were let go.
+    `pictures` are there for 2-D slices, of which no spacing is known: their `grid` is nominal, nothing in mm or ml
+    may be told from it.
     """
 
     selection: Selection
@@ -41,13 +49,21 @@ class LoadedStudy:
     grid: Grid
     headers: Mapping[str, tuple[pydicom.Dataset, ...]]
     nifti_header: nib.Nifti1Image | None
+    preview: Preview | None = None
+    pictures: SlicePictures | None = None
+
+    @property
+    def spacing_known(self) -> bool:
+        """Whether `grid` is in millimetres."""
+        return self.reference.source != SLICES
 
 
 class LoadStudyd(Transform):
     """Read the study at `study_key` (a path, a `StudyRequest`, or absent with all roles in `inputs_key`).
 
     Adds each found role's volume (1, i, j, k), float32 with its RAS affine; `same_frame`, the roles whose header
-    claims the reference's frame of reference; and `loaded`, a `LoadedStudy`.
+    claims the reference's frame of reference; and `loaded`, a `LoadedStudy`. RGB slices are as the published
+    training slices: `prepared` then names their roles, which later steps neither register nor scale nor open.
     """
 
     def __init__(self, roles: Sequence[Role], reference: str, study_key: str = "study") -> None:
@@ -63,15 +79,19 @@ class LoadStudyd(Transform):
         with quiet(), find_study(request, [role.name for role in self.roles]) as found:
             study = one_study(found, request.study_uid)
             selection = assign_roles(study.series, self.roles, study.chosen)
-            series = {name: choice.series for name, choice in selection.assigned.items() if choice.series}
-            read = {name: _read(item) for name, item in series.items()}
+            selection, read, pictures = _read_roles(selection, self.roles, self.reference)
         for name, (volume, _, _) in read.items():
             d[name] = to_metatensor(volume)
         volume, _, nifti_header = read[self.reference]
+        series = _series_of(selection)
         reference = series[self.reference]
         d["same_frame"] = tuple(name for name, item in series.items() if _same_frame(item, reference))
+        if pictures is not None and reference.part:
+            d[PREPARED] = tuple(series)
         headers = {name: headers for name, (_, headers, _) in read.items()}
-        d["loaded"] = LoadedStudy(selection, reference, volume.grid, headers, nifti_header)
+        d["loaded"] = LoadedStudy(
+            selection, reference, volume.grid, headers, nifti_header, make_preview(volume), pictures
+        )
         return d
 
 
@@ -82,7 +102,26 @@ def _same_frame(series: Series, reference: Series) -> bool:
     return bool(series.frame_of_reference) and series.frame_of_reference == reference.frame_of_reference
 
 
-def _read(series: Series) -> tuple[Volume, tuple[pydicom.Dataset, ...], nib.Nifti1Image | None]:
+def _series_of(selection: Selection) -> dict[str, Series]:
+    """The roles that have a series of their own."""
+    return {name: choice.series for name, choice in selection.assigned.items() if choice.series}
+
+
+def _read_roles(
+    selection: Selection, roles: Sequence[Role], reference: str
+) -> tuple[Selection, dict[str, _Read], SlicePictures | None]:
+    """Each role's volume; only the pixels of slices tell whether a role was substituted before they were written."""
+    series = _series_of(selection)
+    if series[reference].source != SLICES:
+        return selection, {name: _read(item) for name, item in series.items()}, None
+    volumes, pictures = read_slices(series, reference)
+    selection = substitute_copies(selection, roles, volumes)
+    own = _series_of(selection).items()
+    read: dict[str, _Read] = {name: (magnitude(volumes[name], f"series {item.label}"), (), None) for name, item in own}
+    return selection, read, pictures
+
+
+def _read(series: Series) -> _Read:
     where = f"series {series.label}"
     headers: tuple[pydicom.Dataset, ...] = ()
     nifti_header = None

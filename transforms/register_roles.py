@@ -13,16 +13,20 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidSettings, estimate_rigid
-from scanweave.transforms.volumes import to_metatensor, to_volume, unseen_key
+from scanweave.transforms.volumes import PREPARED, to_metatensor, to_volume, unseen_key
 
 
 class RegisterRolesd(MapTransform):
     """Register each key (1, i, j, k) to `reference` and resample it there; keys without a series are passed over.
 
-    Adds `<role>_unseen` and, under `registration`, each role's `RigidResult`. The identity is tried as a start
-    for the roles that `same_frame_key` lists: their headers claim the reference's frame of reference.
+    So are the roles under `prepared`, channels of one picture that are on the reference's grid already.
+
+    Adds `<role>_unseen` and, under `registration`, each role's `RigidResult`; where a report is to be
+    written, under `registration_planes` what it shows of each. The identity is tried as a start for the roles that
+    `same_frame_key` lists: their headers claim the reference's frame of reference.
     """
 
     def __init__(
@@ -41,15 +45,19 @@ class RegisterRolesd(MapTransform):
         d = dict(data)
         fixed = to_volume(d[self.reference])
         results = dict(d.get("registration", {}))
+        planes = dict(d.get("registration_planes", {}))
         for key in self.key_iterator(d):
-            if key == self.reference:
+            if key == self.reference or key in d.get(PREPARED, ()):
                 continue
             moving = to_volume(d[key])
             same_frame = key in d.get(self.same_frame_key, ())
             results[key] = estimate_rigid(fixed, moving, try_identity=same_frame, settings=self.settings)
             beyond = d.get(unseen_key(self.reference))
             d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras, beyond)
+            if planes_wanted(d):
+                planes[key] = check_planes(fixed, moving, to_volume(d[key]).array)
         d["registration"] = results
+        d["registration_planes"] = planes
         return d
 
 

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from scanweave.transforms.volumes import unseen_key
+from scanweave.transforms.volumes import PREPARED, unseen_key
 
 WHITE = 255.0
 
@@ -18,7 +18,8 @@ WHITE = 255.0
 class ScaleSeriesd(MapTransform):
     """Scale each series (1, i, j, k) alone and linearly from zero: `percentile` becomes `target`, then clip to 0..255.
 
-    The percentile is taken inside the series' own field of view: outside the mask `<role>_unseen`, where there is one.
+    Roles under `prepared` are passed over: they went through this before they were published. The percentile is taken
+    inside the series' own field of view: outside the mask `<role>_unseen`, where there is one.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class ScaleSeriesd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
+            if key in d.get(PREPARED, ()):
+                continue
             voxels = d[key].numpy()
             unseen = d.get(unseen_key(key))
             seen = voxels if unseen is None else voxels[unseen.numpy() == 0]

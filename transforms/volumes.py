@@ -10,6 +10,9 @@ from monai.data import MetaTensor
 
 from scanweave.transforms.geometry import Volume
 
+PREPARED = "prepared"
+"""The key of the roles that come as the published training slices did: on one grid, scaled to 8 bits."""
+
 
 def unseen_key(role: Hashable) -> str:
     """The key of the mask (1, i, j, k) that is 1 where the role's series has no voxels on the grid of the moment."""

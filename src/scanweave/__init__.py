@@ -1,9 +1,75 @@
 """scanweave: a brain MR study in, a segmentation in the study's own geometry out.
 
-Research use only; not a medical device.
+    from scanweave import segment
+    done = segment("study", "results")
+    print(done.volume_ml, done.mask.array.shape, done.warnings)
+
+`inspect` says what `segment` would do. Research use only; not a medical device.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError
+    from scanweave.pipeline.inspection import Inspection
+    from scanweave.pipeline.progress import Stage
+    from scanweave.pipeline.segment_settings import SegmentSettings
+    from scanweave.pipeline.segmented import SegmentedStudy
+    from scanweave.pipeline.study import inspect, segment
+    from scanweave.transforms.geometry import Volume
+    from scanweave.transforms.io.series import Series
 
 __version__ = "0.1.0"
 
 RESEARCH_NOTICE = "Research use only, not a medical device"
 """Stands wherever results are shown."""
+
+__all__ = [
+    "RESEARCH_NOTICE",
+    "Code",
+    "EnvironmentFailure",
+    "InputRefused",
+    "Inspection",
+    "Problem",
+    "ScanweaveError",
+    "SegmentSettings",
+    "SegmentedStudy",
+    "Series",
+    "Stage",
+    "UsageError",
+    "Volume",
+    "__version__",
+    "inspect",
+    "segment",
+]
+
+_HOMES = {
+    "Code": "scanweave.errors",
+    "EnvironmentFailure": "scanweave.errors",
+    "InputRefused": "scanweave.errors",
+    "Inspection": "scanweave.pipeline.inspection",
+    "Problem": "scanweave.errors",
+    "ScanweaveError": "scanweave.errors",
+    "SegmentSettings": "scanweave.pipeline.segment_settings",
+    "SegmentedStudy": "scanweave.pipeline.segmented",
+    "Series": "scanweave.transforms.io.series",
+    "Stage": "scanweave.pipeline.progress",
+    "UsageError": "scanweave.errors",
+    "Volume": "scanweave.transforms.geometry",
+    "inspect": "scanweave.pipeline.study",
+    "segment": "scanweave.pipeline.study",
+}
+"""Public names are imported when they are asked for (PEP 562): `import scanweave` costs nothing."""
+
+if not TYPE_CHECKING:  # a type checker would take it for an attribute of any name
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES})

@@ -33,9 +33,7 @@ def gather(path: Path) -> Iterator[tuple[Path, ...]]:
     EnvironmentFailure
         DISK_FULL, OUTPUT_UNWRITABLE where a zip cannot be unpacked.
     """
-    if not reachable(path):
-        message = "expected a folder, .zip, DICOMDIR or NIfTI file"
-        raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, path.name))
+    check_reachable(path)
     if path.is_dir():
         yield _files_below(path)
     elif not path.is_file():  # to open a pipe is to wait for its writer
@@ -48,6 +46,13 @@ def gather(path: Path) -> Iterator[tuple[Path, ...]]:
             yield _files_below(folder)
     else:
         yield (path,)
+
+
+def check_reachable(path: Path) -> None:
+    """Refuse, INPUT_NOT_FOUND, an input that is not there."""
+    if not reachable(path):
+        message = "expected a folder, .zip, DICOMDIR, NIfTI file or 2-D slice"
+        raise InputRefused(Problem(Code.INPUT_NOT_FOUND, message, path.name))
 
 
 def reachable(path: Path) -> bool:

@@ -15,11 +15,16 @@ from scanweave.transforms.io.dicom_instance import count_patients
 from scanweave.transforms.io.files import gather, is_nifti, reachable
 from scanweave.transforms.io.nifti import read_nifti_header
 from scanweave.transforms.io.series import HeaderFacts, Series
+from scanweave.transforms.io.slice_index import SOURCE as SLICES
+from scanweave.transforms.io.slice_index import index_slices
 
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What the user asked for: a path, roles given by hand (a path or a SeriesInstanceUID each), one study's UID."""
+    """What the user asked for: a path, roles given by hand (a path or a SeriesInstanceUID each), one study's UID.
+
+    A study of 2-D slices has no UID; it goes by its name.
+    """
 
     path: Path | None
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +84,8 @@ def one_study(found: FoundStudy, study_uid: str | None) -> FoundStudy:
     kept = [item for item in found.series if study_uid is None or item.study_uid == study_uid]
     problems = list(found.stray_problems)
     if study_uid is None and len(studies) > 1:
-        message = f"expected one study, found {len(studies)}: {', '.join(studies)}; choose with --study UID"
+        option = "NAME" if all(series.source == SLICES for series in found.series) else "UID"
+        message = f"expected one study, found {len(studies)}: {', '.join(studies)}; choose with --study {option}"
         problems.insert(0, Problem(Code.MULTIPLE_STUDIES, message))
     patients = count_patients(item.patient for item in (*kept, *found.chosen.values()))
     if patients > 1:
@@ -101,10 +107,12 @@ def _look(files: Sequence[Path], path: Path, roles: Sequence[str]) -> FoundStudy
     if index.series or index.stray_problems:
         return FoundStudy(index.series, {}, index.stray_problems)
     volumes = tuple(volume for file in files if is_nifti(file) for volume in nifti_series(file))
-    if not volumes:
-        message = f"expected DICOM images or NIfTI files, found none among {len(files)} files"
+    # Pictures beside scans are previews: they count where there is nothing else.
+    found = volumes or index_slices(files, path)
+    if not found:
+        message = f"expected DICOM images, NIfTI files or slices (PNG, TIFF, JPEG), found none of {len(files)} files"
         raise InputRefused(Problem(Code.EMPTY_INPUT, message, path.name))
-    return FoundStudy(volumes, {})
+    return FoundStudy(found, {})
 
 
 def _by_hand(role: str, value: str, series: Sequence[Series], open_inputs: ExitStack) -> Series:
@@ -119,6 +127,9 @@ def _by_hand(role: str, value: str, series: Sequence[Series], open_inputs: ExitS
         if found.stray_problems:
             raise InputRefused(found.stray_problems)
         named = list(found.series)
+    if any(item.source == SLICES for item in named):
+        message = f"--input {role}: 2-D slices are taken as a whole study, whose RGB channels are the roles"
+        raise InputRefused(Problem(Code.UNSUPPORTED_FORM, message, path.name))
     usable = [item for item in named if not item.problems] or named
     if len(usable) > 1:
         message = f"--input {role}: expected one series, found {', '.join(item.label for item in usable)}"

@@ -42,24 +42,27 @@ class HeaderFacts:
 
 @dataclass(frozen=True)
 class Series:
-    """One acquisition that could fill a role: DICOM instances of one SeriesInstanceUID, or one NIfTI file.
+    """One acquisition that could fill a role: DICOM instances of one UID, a NIfTI file, a channel of 2-D slices.
 
     A UID that holds several acquisitions (echoes, time points, image types) is split; `part` tells them apart.
-    `shape` counts voxels as the volume will be read. `problems` are reasons why it cannot be used.
+    `shape` counts voxels as the volume will be read. `problems` are reasons why it cannot be used, `remarks` what
+    the reader of a result made from it must know.
     """
 
-    source: str  # "dicom" or "nifti"
-    name: str  # SeriesInstanceUID, or the NIfTI file's name
+    source: str  # "dicom", "nifti" or "slices"
+    name: str  # SeriesInstanceUID, the NIfTI file's name, or the name of the stack of slices
     files: tuple[Path, ...]
     facts: HeaderFacts = field(default_factory=HeaderFacts)
     part: str = ""
-    volume: int = 0  # which one of a 4-D NIfTI file
-    study_uid: str = ""
+    volume: int = 0  # which one of a 4-D NIfTI file, or which channel of slices
+    study_uid: str = ""  # StudyInstanceUID, or the name of the stack of slices
     patient: tuple[str, ...] = ()  # opaque facts in a fixed order, "" where unknown; compared, never shown
     frame_of_reference: str = ""
     shape: tuple[int, int, int] | None = None
     spacing: tuple[float, float, float] | None = None
     problems: tuple[Problem, ...] = ()
+    remarks: tuple[str, ...] = ()
+    masks: tuple[Path | None, ...] = ()  # of slices: the mask that was given with each of `files`
 
     @property
     def label(self) -> str:

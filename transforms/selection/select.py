@@ -20,6 +20,7 @@ from scanweave.transforms.selection.series_contrast import Contrast
 from scanweave.transforms.selection.series_likeness import best_reconstructions
 from scanweave.transforms.selection.series_rules import SeriesNature, nature_of
 from scanweave.transforms.selection.series_timing import Weighting
+from scanweave.transforms.selection.slice_roles import channel_evidence, channels_by_role
 
 __all__ = ["Role", "RoleChoice", "Rule", "Selection", "assign_roles", "nature_of", "parse_roles"]
 
@@ -63,6 +64,8 @@ def assign_roles(
     _check_chosen(chosen, roles)
     natures = {item.label: nature_of(item) for item in (*series, *chosen.values())}
     decided = {name: RoleChoice(item, (BY_HAND,)) for name, item in chosen.items()}
+    for name, item in channels_by_role(series, roles, chosen).items():
+        decided.setdefault(name, RoleChoice(item, (channel_evidence(item),)))
     problems: list[Problem] = []
     warnings: list[str] = []
     for role in sorted(roles, key=_turn):
@@ -78,6 +81,8 @@ def assign_roles(
     if problems:
         raise InputRefused(problems)
     assigned = {role.name: decided[role.name] for role in roles}
+    used = [choice.series for choice in assigned.values() if choice.series]
+    warnings += dict.fromkeys(remark for item in used for remark in item.remarks)
     return Selection(assigned, tuple(warnings), natures, tuple(item.label for item in sorted(series, key=_when)))
 
 

@@ -1,0 +1,94 @@
+"""Python, scanweave and the libraries that its own distribution asks for: there, new enough, and to be imported."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from scanweave import __version__
+from scanweave.pipeline.doctor.check import Check, State, reason
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+DISTRIBUTION = "scanweave"
+
+
+def check_software() -> list[Check]:
+    """Python first, then scanweave, then each requirement without an extra."""
+    try:
+        own = metadata.distribution(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        found = f"{__version__}, not installed: its requirements are unknown"
+        return [_python(None), Check(DISTRIBUTION, State.MISSING, found, "pip install scanweave")]
+    needed = next(iter(own.metadata.get_all("Requires-Python") or ()), None)
+    checks = [_python(needed), Check(DISTRIBUTION, State.OK, __version__)]
+    try:
+        from packaging.requirements import Requirement
+    except ImportError as error:
+        return [*checks, Check("packaging", State.MISSING, reason(error), "pip install packaging")]
+    requirements = [Requirement(text) for text in own.requires or ()]
+    return [*checks, *(check_requirement(item) for item in requirements if _needed(item))]
+
+
+def check_requirement(requirement: Requirement) -> Check:
+    """One library: its version against the requirement, and whether Python can import it."""
+    name, command = requirement.name, f'pip install --upgrade "{_plain(requirement)}"'
+    try:
+        distribution = metadata.distribution(name)
+        version = distribution.version
+    except metadata.PackageNotFoundError:
+        return Check(name, State.MISSING, "not installed", command)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return Check(name, State.MISSING, f"{version}, but {requirement.specifier} is needed", command)
+    try:
+        module = import_name(distribution)
+        if module:
+            importlib.import_module(module)
+    except Exception as error:  # a library that is half there raises anything
+        repair = f'pip install --force-reinstall "{_plain(requirement)}"'
+        return Check(name, State.MISSING, f"{version} cannot be imported ({reason(error)})", repair)
+    return Check(name, State.OK, version)
+
+
+def import_name(distribution: metadata.Distribution) -> str:
+    """The module that a distribution is imported by, from its list of files; "" where that does not say."""
+    names = set()
+    for file in distribution.files or ():
+        top = file.parts[0]
+        if len(file.parts) == 2 and file.name == "__init__.py":
+            names.add(top)
+        elif len(file.parts) == 1 and file.suffix in (".py", ".so"):
+            names.add(top.split(".")[0])
+    public = sorted(name for name in names if name.isidentifier() and not name.startswith("_"))
+    like = [name for name in public if _canonical(name) == _canonical(distribution.metadata["Name"])]
+    return (like or public or [""])[0]
+
+
+def _python(needed: str | None) -> Check:
+    version = platform.python_version()
+    try:
+        from packaging.specifiers import SpecifierSet
+
+        enough = not needed or SpecifierSet(needed).contains(version, prereleases=True)
+    except ImportError:
+        enough = True  # the installer has looked already
+    if enough:
+        return Check("Python", State.OK, version)
+    return Check(
+        "Python", State.MISSING, f"{version}, but {needed} is needed", "install scanweave under a newer Python"
+    )
+
+
+def _needed(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+
+
+def _plain(requirement: Requirement) -> str:
+    return f"{requirement.name}{requirement.specifier}"
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("-", "_").replace(".", "_")

@@ -1,0 +1,88 @@
+"""Writing the report of one study: one HTML file that needs nothing else, runs no script and asks no network."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scanweave.errors import printable
+from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
+from scanweave.pipeline.report.pictures import SlicePicture, Slices, slice_pictures
+from scanweave.pipeline.report.view import View
+from scanweave.pipeline.report.wording import answer, motions
+from scanweave.pipeline.result import flags_of
+from scanweave.transforms.load_study import LoadedStudy
+from scanweave.transforms.plane_checks import PlaneCheck
+from scanweave.transforms.preview import display_axis
+from scanweave.transforms.rigid import RigidResult
+
+TEMPLATE = "report.html"
+
+
+def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str, Any], name: str) -> None:
+    """Write the page of `study` (what came out of the chain) to `path`; `name` is that of its folder.
+
+    Words and figures are those of `result`, the content of result.json, so that nothing is told here of the patient
+    that is not told there. Under 20 MB for every volume.
+    """
+    slices, view = _slices(study, known_mm=result["volume_ml"] is not None)
+    path.write_text(_page(study, result, slices, view, name), encoding="utf-8")
+
+
+def _page(study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slices, view: View, name: str) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["printable"] = lambda value: printable(str(value))
+    registration: Mapping[str, RigidResult] = study.get("registration", {})
+    flagged = len(flags_of(study))
+    loaded: LoadedStudy = study["loaded"]
+    return environment.get_template(TEMPLATE).render(
+        name=name,
+        result=result,
+        reference=_reference_role(loaded),
+        flags=result["warnings"][:flagged],
+        warnings=result["warnings"][flagged:],
+        answer=answer(result),
+        slices=slices.pictures,
+        outline_step=slices.step,
+        largest=_largest(slices.pictures),
+        view=view,
+        motions=motions(result, {role: found.flag_reason for role, found in registration.items()}),
+        planes=_planes(study, _reference_role(loaded)),
+        seconds=result["seconds"],
+    )
+
+
+def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, View]:
+    """The pictures of the reference, none where the chain's first step kept no preview."""
+    loaded: LoadedStudy = study["loaded"]
+    view = View.of(loaded.grid, display_axis(loaded.grid))
+    if loaded.preview is None:
+        return Slices((), 1), view
+    mask = np.asarray(study["segmentation"])[0] > 0
+    return slice_pictures(loaded.preview, mask, view, known_mm=known_mm), view
+
+
+def _planes(study: Mapping[Hashable, Any], reference: str) -> dict[str, list[PlanePair]]:
+    checks: Mapping[str, tuple[PlaneCheck, ...]] = study.get("registration_planes", {})
+    return {role: [plane_pair(check, role, reference) for check in planes] for role, planes in checks.items()}
+
+
+def _reference_role(loaded: LoadedStudy) -> str:
+    roles = loaded.selection.assigned.items()
+    return next((role for role, choice in roles if choice.series is loaded.reference), "reference")
+
+
+def _largest(pictures: tuple[SlicePicture, ...]) -> SlicePicture | None:
+    """The slice with most of the mask; the middle one where the mask is empty."""
+    if not pictures:
+        return None
+    best = max(pictures, key=lambda item: item.pixels)
+    return best if best.pixels else pictures[len(pictures) // 2]

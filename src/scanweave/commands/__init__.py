@@ -1,0 +1,5 @@
+"""The commands of the command line, one module each.
+
+Each has `HELP`, `add_arguments(parser)` and `run(options)`; `run` prints the result on stdout and raises a
+`ScanweaveError` to refuse. What a command needs beyond the standard library is imported inside `run`.
+"""

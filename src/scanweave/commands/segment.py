@@ -1,0 +1,47 @@
+"""`scanweave segment`: one study in, its results below OUT."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from scanweave.commands.arguments import add_study, path, study_arguments
+from scanweave.pipeline.outputs import OUTPUTS
+from scanweave.pipeline.progress import Stage
+from scanweave.pipeline.progress_course import LOAD, STUDY_STEPS
+from scanweave.progress_display import progress_shown
+
+HELP = "segment one study"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The study, and how and where to."""
+    add_study(parser)
+    parser.add_argument("-o", "--out", metavar="OUT", type=path, required=True, help="results go to OUT/<study>/")
+    parser.add_argument("--weights", metavar="FILE", type=path, help="a state dict instead of the bundle's")
+    parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    parser.add_argument("--outputs", metavar="LIST", help=f"of {', '.join(OUTPUTS)} (comma-separated)")
+    parser.add_argument("--components", choices=("largest", "all"), help="which connected parts stay")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Segment; a summary, or the content of result.json."""
+    with progress_shown(STUDY_STEPS, wanted=not options.json) as progress:
+        progress(Stage(LOAD))
+        from scanweave.pipeline.report_text import segmented_text
+        from scanweave.pipeline.study import SegmentSettings, segment
+
+        settings = SegmentSettings(
+            bundle=options.bundle,
+            weights=options.weights,
+            device=options.device,
+            precision=options.precision,
+            outputs=options.outputs,
+            components=options.components,
+            overwrite=options.overwrite,
+            phi=options.phi,
+        )
+        done = segment(out=options.out, **study_arguments(options), settings=settings, progress=progress)
+    print(json.dumps(done.record, indent=2) if options.json else segmented_text(done))

@@ -1,0 +1,105 @@
+"""Studies made for the report's tests, without a network, and what stands in the page that is written of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from scanweave.networks.weights import Weights
+from scanweave.pipeline.report.write_report import write_report
+from scanweave.pipeline.result import result_record
+from scanweave.transforms.geometry import Volume
+from scanweave.transforms.io.series import Series
+from scanweave.transforms.keep_components import KeepComponentsd
+from scanweave.transforms.load_study import LoadedStudy
+from scanweave.transforms.plane_checks import check_planes
+from scanweave.transforms.preview import make_preview
+from scanweave.transforms.resample import resample
+from scanweave.transforms.rigid import RigidResult
+from scanweave.transforms.selection.select import RoleChoice, Selection
+
+AXIAL = np.diag([-2.0, -2.0, 5.0, 1.0])
+"""Rows to the left, columns to posterior, thick slices to superior."""
+SHIFT_MM = 12.0
+WEIGHTS = Weights("made", Path("made.pt"), "0" * 64)
+
+
+def head(shape: tuple[int, int, int], affine: np.ndarray) -> Volume:
+    """A bright ellipsoid that is brighter to the patient's right, front and top."""
+    x, y, z = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
+    inside = x**2 + y**2 + z**2 < 0.8
+    ramp = sum(sign * part for sign, part in zip(np.sign(affine[:3, :3].sum(axis=0)), (x, y, z), strict=True))
+    return Volume(np.where(inside, 500 + 100 * ramp, 0).astype(np.float32), affine)
+
+
+def made_study(
+    mask: np.ndarray, affine: np.ndarray = AXIAL, *, flag: str = "", registered: bool = True, name: str = "flair.nii.gz"
+) -> dict[str, Any]:
+    """What comes out of a chain: a mask (i, j, k), and a T1 that lies `SHIFT_MM` off until it is registered."""
+    fixed = head(mask.shape, affine)
+    series = Series("nifti", name, (Path(name),))
+    choices = {"flair": RoleChoice(series, ("given by hand",))}
+    matrix = np.eye(4)
+    study: dict[str, Any] = {"remarks": (), "seconds": {"LoadStudy": 0.1}, "computed": {"device": "cpu"}}
+    if registered:
+        matrix[0, 3] = SHIFT_MM
+        off = affine.copy()
+        off[0, 3] += SHIFT_MM
+        moving = Volume(fixed.array, off)
+        moved, _ = resample(moving, fixed.grid, matrix)
+        figures = {"head_in_view": 0.9, "head_dice": 0.9, "nmi": 1.1}
+        after = {**figures, "sharpness": 0.3, "margin": 0.05 if flag else 0.2}
+        study["registration"] = {"pre": RigidResult(matrix, figures, after, SHIFT_MM, bool(flag), flag)}
+        study["registration_planes"] = {"pre": check_planes(fixed, moving, moved)}
+        choices["pre"] = RoleChoice(Series("nifti", "t1.nii.gz", (Path("t1.nii.gz"),)), ("given by hand",))
+    choices["post"] = RoleChoice(None, ("no series found",), "flair")
+    warnings = ("no series found for post: flair stands in for it",)
+    preview = make_preview(fixed)
+    study["loaded"] = LoadedStudy(Selection(choices, warnings), series, fixed.grid, {}, None, preview)
+    tensor = MetaTensor(torch.from_numpy(mask.astype(np.uint8))[None], affine=torch.from_numpy(affine))
+    return KeepComponentsd(keep="all")({**study, "segmentation": tensor})
+
+
+def record_of(study: dict[str, Any]) -> dict[str, Any]:
+    """The content of its result.json."""
+    return result_record(study, {"version": "1"}, "made", WEIGHTS, phi=False)
+
+
+@dataclass
+class Page(HTMLParser):
+    """A parsed page: its elements in order, and the text that a reader sees."""
+
+    html: str
+    elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str, **wanted: str) -> list[dict[str, str]]:
+        """The attributes of each element of that tag and those values, in order."""
+        return [found for name, found in self.elements if name == tag and wanted.items() <= found.items()]
+
+    @property
+    def slices(self) -> list[dict[str, str]]:
+        """The figures of the slices."""
+        return [found for found in self.all("figure") if found.get("id", "").startswith("slice-")]
+
+
+def page_of(path: Path, study: dict[str, Any], result: dict[str, Any] | None = None, name: str = "flair") -> Page:
+    """The report of a study, written and read again."""
+    write_report(path / "report.html", study, result or record_of(study), name)
+    return Page((path / "report.html").read_text(encoding="utf-8"))
