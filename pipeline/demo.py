@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,13 @@ def run_demo(out: Path, seed: int, *, overwrite: bool = False, progress: Progres
     study = out / STUDY_FOLDER
     with staged(study, overwrite=overwrite) as stage:
         write_phantom_study(stage, seed, phantom)
-    done = segment(study, out, settings=SegmentSettings(overwrite=overwrite), progress=progress)
+    try:
+        done = segment(study, out, settings=SegmentSettings(overwrite=overwrite), progress=progress)
+    except BaseException:  # a study without results is no demo, and would be in the way of the next
+        shutil.rmtree(study, ignore_errors=True)
+        with contextlib.suppress(OSError):  # what else is in `out` stays
+            out.rmdir()
+        raise
     results = Path(done.folder or out)
     (mask,), _ = read_nifti(results / OUTPUTS["nifti"].file)
     points = head_points(phantom)

@@ -44,6 +44,7 @@ def result_record(
         "versions": {"scanweave": __version__, **{name: importlib.metadata.version(name) for name in _PACKAGES}},
         "seconds": dict(study.get("seconds", {})),
         "peak_memory_mb": peak_memory_mb(),
+        **_peak_gpu_memory(),
         "warnings": [without_uids(text, phi=phi) for text in warnings_of(study, metadata, weights)],
         "notice": RESEARCH_NOTICE,
     }
@@ -122,6 +123,15 @@ def _sizes(components: Components, *, in_ml: bool) -> dict[str, Any]:
         return {"volume_ml": round(components.kept_ml, 4), "components": counts}
     counts |= {"discarded_ml": None, "discarded_voxels": components.discarded_voxels}
     return {"volume_ml": None, "volume_voxels": components.kept_voxels, "components": counts}
+
+
+def _peak_gpu_memory() -> dict[str, float]:
+    """What PyTorch has held of the GPU at most, in MiB; nothing where it was not used."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return {}
+    return {"peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 1024**2, 1)}
 
 
 def _dice(study: Mapping[Hashable, Any]) -> dict[str, Any]:

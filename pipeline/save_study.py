@@ -31,7 +31,7 @@ class SaveStudyd(Transform):
     """
 
     def __init__(self, bundle: str | Path, metadata: Mapping[str, Any], weights: Weights) -> None:
-        self.bundle = Path(bundle).name
+        self.bundle = Path(bundle).resolve().name
         self.metadata = metadata
         self.weights = weights
 

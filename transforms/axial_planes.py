@@ -51,8 +51,7 @@ class AxialPlanesd(GeometricTransformd):
         for key in self.key_iterator(d):
             plan = d[key].applied_operations[-1]["extra_info"]
             if not plan["own"]:
-                everywhere = Volume(np.ones(plan["shape"], dtype=np.float32), plan["affine"])
-                _, inside = resample(everywhere, plan["target"])
+                _, inside = resample(_field_of_view(Grid(plan["shape"], plan["affine"])), plan["target"])
                 d[unseen_key(key)] = to_metatensor(Volume(~inside, plan["target"].affine))
                 d[self.resampled_key] = (*d.get(self.resampled_key, ()), key)
         return d
@@ -90,6 +89,15 @@ class AxialPlanesd(GeometricTransformd):
         own = Grid(plan["shape"], plan["affine"])
         channels = [resample(Volume(channel.numpy(), plan["target"].affine), own)[0] for channel in image]
         return torch.from_numpy(np.stack(channels))
+
+
+def _field_of_view(grid: Grid) -> Volume:
+    """One voxel as large as `grid`: its edges are all that it takes to say what lies inside."""
+    shape = np.array(grid.shape)
+    affine = grid.affine.copy()
+    affine[:3, :3] *= shape
+    affine[:3, 3] = grid.points([(shape - 1) / 2])[0]
+    return Volume(np.ones((1, 1, 1), dtype=np.float32), affine)
 
 
 def slice_axis(grid: Grid) -> int | None:

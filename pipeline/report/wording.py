@@ -27,6 +27,7 @@ class Answer:
 
     volume: str
     components: str
+    dice: str
     empty: bool
 
 
@@ -61,11 +62,22 @@ def answer(result: Mapping[str, Any]) -> Answer:
         size = _amount(result.get("volume_voxels"), "{:,} pixels") or "volume unknown"
         removed = _amount(parts.get("discarded_voxels"), "{:,} pixels")
     if not parts["count"]:
-        return Answer(size, "Nothing was segmented: the mask is empty.", empty=True)
+        return Answer(size, "Nothing was segmented: the mask is empty.", _agreement(result), empty=True)
     rule = printable(str(result["settings"]["components"]))
     parted = f"{parts['kept']} of {_counted(parts['count'], 'connected part')} kept (rule: {rule})"
     gone = parts["count"] - parts["kept"]
-    return Answer(size, f"{parted}{f'; {removed} removed' if gone and removed else ''}.", empty=False)
+    parted += f"; {removed} removed" if gone and removed else ""
+    return Answer(size, f"{parted}.", _agreement(result), empty=False)
+
+
+def _agreement(result: Mapping[str, Any]) -> str:
+    """What the given masks say, "" where there were none; `dice` is null where neither mask has a pixel."""
+    if "dice" not in result:
+        return ""
+    slices = _counted(result["dice_slices"], "slice")
+    if result["dice"] is None:
+        return f"The given masks of {slices} are empty, and so is this one there."
+    return f"Dice {result['dice']:.3f} with the given masks of {slices}."
 
 
 def motions(result: Mapping[str, Any], reasons: Mapping[str, str]) -> tuple[Motion, ...]:

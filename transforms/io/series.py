@@ -56,7 +56,8 @@ class Series:
     part: str = ""
     volume: int = 0  # which one of a 4-D NIfTI file, or which channel of slices
     study_uid: str = ""  # StudyInstanceUID, or the name of the stack of slices
-    patient: tuple[str, ...] = ()  # opaque facts in a fixed order, "" where unknown; compared, never shown
+    # opaque facts in a fixed order, "" where unknown; compared, never shown
+    patient: tuple[str, ...] = field(default=(), repr=False)
     frame_of_reference: str = ""
     shape: tuple[int, int, int] | None = None
     spacing: tuple[float, float, float] | None = None

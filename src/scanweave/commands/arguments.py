@@ -20,12 +20,13 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_study(parser: argparse.ArgumentParser) -> None:
     """INPUT and all that says which of its series are meant."""
     parser.add_argument("input", metavar="INPUT", nargs="?", type=path,
-                        help="folder, .zip or DICOMDIR; one NIfTI file with the roles' volumes")  # fmt: skip
+                        help="folder, .zip, DICOMDIR; one NIfTI file with the roles' volumes; 2-D slices")  # fmt: skip
     for role in ROLE_ALIASES:
         parser.add_argument(f"--{role}", metavar="X", help=f"short for --input {role}=X")
     parser.add_argument("--input", dest="inputs", metavar="ROLE=X", action="append", default=[],
                         help="a role by hand: NIfTI file, DICOM folder, or SeriesInstanceUID of INPUT")  # fmt: skip
-    parser.add_argument("--study", metavar="UID", help="the StudyInstanceUID to take where INPUT holds several")
+    parser.add_argument("--study", metavar="UID",
+                        help="the StudyInstanceUID (slices: the patient) to take of several in INPUT")  # fmt: skip
     parser.add_argument("--bundle", metavar="NAME|DIR", default="flair_abnormality", help="default: %(default)s")
     add_common(parser)
     parser.add_argument("--phi", action="store_true", help="allow identifiers (UIDs) in names and results")
