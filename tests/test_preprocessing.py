@@ -282,3 +282,18 @@ def test_crop_is_undone_exactly(shape: tuple[int, int, int], seed: int) -> None:
     back = crop.inverse({"image": after})["image"]
     assert np.array_equal(back.numpy()[0], voxels)
     assert np.allclose(back.affine, before.affine)
+
+
+def test_neck_and_vertex_of_a_resampled_scan_stay_out_of_the_statistics() -> None:
+    """Six slices of head, then six that are nearly empty: only in a resampled volume do they count for nothing."""
+    rng = np.random.default_rng(0)
+    head = rng.uniform(50, 200, (3, 32, 32, 6)).astype(np.float32)
+    tail = np.zeros_like(head)
+    tail[:, :8, :8] = 100
+    affine = torch.eye(4)
+    both = MetaTensor(torch.from_numpy(np.concatenate([head, tail], axis=3)), affine=affine)
+    alone = ZScoreVolumed()({"image": MetaTensor(torch.from_numpy(head), affine=affine)})["image"].numpy()
+    resampled = ZScoreVolumed()({"image": both, "resampled": ("flair",)})["image"].numpy()
+    native = ZScoreVolumed()({"image": both})["image"].numpy()
+    assert np.allclose(resampled[..., :6], alone, atol=1e-5)
+    assert not np.allclose(native[..., :6], alone, atol=0.1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
@@ -70,11 +71,13 @@ class KeepComponentsd(Transform):
         mask = d[self.key]
         voxels = mask.numpy()[0] > 0
         voxel_ml = Grid(voxels.shape, mask.affine.numpy()).voxel_ml
-        labels, count = ndimage.label(voxels, NEIGHBOURS)
+        box = _bounding_box(voxels)  # labels take eight times the memory of a mask
+        labels, count = ndimage.label(voxels[box], NEIGHBOURS)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         kept = voxels
         if self.keep == "largest" and count > 1:
-            kept = labels == int(sizes.argmax()) + 1
+            kept = np.zeros_like(voxels)
+            kept[box] = labels == int(sizes.argmax()) + 1
         total, staying = int(sizes.sum()), int(kept.sum())
         d[self.record_key] = Components(
             rule=self.keep,
@@ -87,3 +90,10 @@ class KeepComponentsd(Transform):
         )
         d[self.key] = MetaTensor(torch.from_numpy(kept.astype(np.uint8))[None], affine=mask.affine)
         return d
+
+
+def _bounding_box(voxels: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """Of what is true; empty where nothing is."""
+    occupied = (np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    i, j, k = (slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0) for at in occupied)
+    return i, j, k
