@@ -66,7 +66,8 @@ def describe_series(facts: HeaderFacts) -> SeriesNature:
     weighting, shows = _weighting(facts)
     contrast, contrast_evidence = contrast_of(facts)
     in_text = any(" says '" in item for item in contrast_evidence)
-    return SeriesNature(weighting, contrast, derived, tuple(dict.fromkeys((*shows, *contrast_evidence))), contrast_in_text=in_text)
+    said_once = tuple(dict.fromkeys((*shows, *contrast_evidence)))  # a name like t1c speaks for both
+    return SeriesNature(weighting, contrast, derived, said_once, contrast_in_text=in_text)
 
 
 def describe_but_for_slices(facts: HeaderFacts) -> SeriesNature:
