@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,13 @@ from scanweave.pipeline.phantom import head_points, make_phantom, motion_error_m
 from scanweave.pipeline.phantom_dicom import write_phantom_study
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.progress_course import PHANTOM
-from scanweave.pipeline.result_folder import staged
+from scanweave.pipeline.result_folder import check_place, staged
 from scanweave.pipeline.study import SegmentSettings, segment
 from scanweave.transforms.io.nifti import read_nifti
 
 STUDY_FOLDER = "phantom"
+MARK = "PHANTOM.txt"
+"""What tells the study of an earlier demo, which may be replaced, from somebody's data."""
 
 
 def run_demo(out: Path, seed: int, *, overwrite: bool = False, progress: Progress = silent) -> dict[str, Any]:
@@ -28,20 +28,18 @@ def run_demo(out: Path, seed: int, *, overwrite: bool = False, progress: Progres
     Raises
     ------
     InputRefused, EnvironmentFailure
-        As `segment`; OUTPUT_EXISTS where a phantom is there already and is not to be replaced.
+        As `segment`; OUTPUT_EXISTS where `out`/phantom is there and is not to be replaced, or is no phantom.
     """
     progress(Stage(PHANTOM))
-    phantom = make_phantom(seed)
     study = out / STUDY_FOLDER
-    with staged(study, overwrite=overwrite) as stage:
+    check_place(study, overwrite=overwrite, mark=MARK)
+    phantom = make_phantom(seed)
+    settings = SegmentSettings(overwrite=overwrite)
+    # The study takes its place when its results are there: what fails leaves the earlier demo, or nothing.
+    with staged(study, overwrite=overwrite, mark=MARK) as stage:
         write_phantom_study(stage, seed, phantom)
-    try:
-        done = segment(study, out, settings=SegmentSettings(overwrite=overwrite), progress=progress)
-    except BaseException:  # a study without results is no demo, and would be in the way of the next
-        shutil.rmtree(study, ignore_errors=True)
-        with contextlib.suppress(OSError):  # what else is in `out` stays
-            out.rmdir()
-        raise
+        (stage / MARK).write_text(f"An invented patient, seed {seed}, made by scanweave demo. {RESEARCH_NOTICE}.\n")
+        done = segment(stage, out, settings=settings, progress=progress)
     results = Path(done.folder or out)
     (mask,), _ = read_nifti(results / OUTPUTS["nifti"].file)
     points = head_points(phantom)

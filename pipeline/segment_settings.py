@@ -59,12 +59,14 @@ def overrides_of(settings: SegmentSettings) -> dict[str, Any]:
     UsageError, EnvironmentFailure
         USAGE for a word that is none of the known, DEVICE_UNAVAILABLE.
     """
-    from scanweave.pipeline.device import check_precision, choose_device
     from scanweave.pipeline.outputs import parse_outputs
+
+    outputs = parse_outputs(settings.outputs)  # a mistyped word is told before torch is loaded
+    from scanweave.pipeline.device import check_precision, choose_device
     from scanweave.transforms.keep_components import check_rule
 
     overrides: dict[str, Any] = {
-        "outputs": parse_outputs(settings.outputs),
+        "outputs": outputs,
         "overwrite": settings.overwrite,
         "phi": settings.phi,
         "device": choose_device(settings.device),

@@ -78,8 +78,6 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
 
 
 def test_doctor_finds_nothing_wrong(image: Image) -> None:
-    if "doctor" not in image.run("--help").stdout:
-        pytest.fail("there is no scanweave doctor")
     done = image.run("doctor", environment=KEY)
     assert done.returncode == 0, done.stdout + done.stderr
 

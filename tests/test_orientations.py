@@ -22,6 +22,7 @@ ACQUISITIONS = (
     Acquisition("coronal", 1.0, 3.0),
     Acquisition("isotropic", 1.0, 1.0),
 )
+OBLIQUE = Acquisition("axial", 1.0, 4.0, turned_deg=45.0)
 Volumes = Mapping[str, Volume]
 
 
@@ -97,7 +98,7 @@ def test_the_phantom_from_another_side(
     assert_agrees(turned, axial_phantom, flair)
 
 
-@pytest.mark.parametrize("acquisition", ACQUISITIONS, ids=str)
+@pytest.mark.parametrize("acquisition", (*ACQUISITIONS, OBLIQUE), ids=str)
 def test_a_real_scan_from_another_side(
     acquisition: Acquisition, real_volumes: Volumes, axial_scan: SegmentedStudy, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,8 @@ class Picture:
 class SlicePicture:
     """One slice, `number` from 1; `path` lies over it in a box of `width` x `height`.
 
-    `pixels` counts the mask's; `position` and `area_cm2` are None where no spacing is known.
+    `pixels` counts the mask's; `position` and `area_cm2` are None where no spacing is known; `file` names a 2-D
+    slice's, "" of others.
     """
 
     picture: Picture
@@ -45,6 +47,7 @@ class SlicePicture:
     pixels: int
     position: str | None
     area_cm2: float | None
+    file: str
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ class Slices:
     step: int
 
 
-def slice_pictures(preview: Preview, mask: Mask, view: View, *, known_mm: bool) -> Slices:
+def slice_pictures(preview: Preview, mask: Mask, view: View, *, known_mm: bool, files: Sequence[str] = ()) -> Slices:
     """Every slice of the reference with the outline of `mask` (i, j, k), both on the view's grid.
 
-    Without `known_mm` neither spacing nor the patient's sides are known, and none is claimed.
+    Without `known_mm` neither spacing nor the patient's sides are known, and none is claimed; `files` then names
+    the slices, in the order of the voxels.
     """
+    names = list(files)[:: -1 if view.axis in view.flips else 1] or [""] * mask.shape[view.axis]
     gray, masks = np.ascontiguousarray(view.stack(preview.voxels)), view.stack(mask)
     height, width = (gray.shape[n] * preview.factors[axis] for n, axis in ((1, view.rows), (2, view.columns)))
     # A picture made coarser may reach past the series' end, which a flip has brought to the upper or left edge.
@@ -83,6 +88,7 @@ def slice_pictures(preview: Preview, mask: Mask, view: View, *, known_mm: bool) 
                 drawn.pixels[n],
                 view.position(n) if known_mm else None,
                 drawn.pixels[n] * tall * wide / MM2_PER_CM2 if known_mm else None,
+                names[n],
             )
         )
     return Slices(tuple(pictures), drawn.step)

@@ -67,7 +67,8 @@ def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, V
     if loaded.preview is None:
         return Slices((), 1), view
     mask = np.asarray(study["segmentation"])[0] > 0
-    return slice_pictures(loaded.preview, mask, view, known_mm=known_mm), view
+    files = loaded.pictures.stems if loaded.pictures else ()
+    return slice_pictures(loaded.preview, mask, view, known_mm=known_mm, files=files), view
 
 
 def _planes(study: Mapping[Hashable, Any], reference: str) -> dict[str, list[PlanePair]]:
