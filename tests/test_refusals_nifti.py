@@ -159,7 +159,7 @@ def test_folder_of_nifti_files_needs_a_name_for_each_role(nifti: NiftiTrial) -> 
     """Nothing in a NIfTI header tells a FLAIR, and these names do not either."""
     folder = nifti.flair.parent
     renamed = {role: path.rename(folder / f"{n}.nii.gz") for n, (role, path) in enumerate(nifti.files.items())}
-    nifti.trial.refused_by_header("NO_FLAIR", folder)
+    assert "--flair FILE" in nifti.trial.refused_by_header("NO_FLAIR", folder).lines[0]
     named = [word for role, path in renamed.items() for word in (f"--{role}", path.name)]
     nifti.trial.inspected(folder, *named)
 

@@ -438,7 +438,7 @@ def test_volumes_without_an_image_are_refused(trial: Trial, slices: np.ndarray) 
     trial.refused_by_header("UNSUPPORTED_FORM", masks)
     for file in masks.iterdir():
         file.rename(file.with_stem(f"{file.stem}_mask"))
-    trial.refused_by_header("EMPTY_INPUT", masks)
+    assert "masks alone" in trial.refused_by_header("EMPTY_INPUT", masks).lines[0]
 
 
 def test_what_slices_cannot_give_is_a_wrong_call(trial: Trial, patient: Path) -> None:

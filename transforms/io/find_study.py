@@ -15,6 +15,7 @@ from scanweave.transforms.io.dicom_instance import count_patients
 from scanweave.transforms.io.files import gather, is_nifti, reachable
 from scanweave.transforms.io.nifti import read_nifti_header
 from scanweave.transforms.io.series import HeaderFacts, Series
+from scanweave.transforms.io.slice_files import is_slice
 from scanweave.transforms.io.slice_index import SOURCE as SLICES
 from scanweave.transforms.io.slice_index import index_slices
 
@@ -110,7 +111,8 @@ def _look(files: Sequence[Path], path: Path, roles: Sequence[str]) -> FoundStudy
     # Pictures beside scans are previews: they count where there is nothing else.
     found = volumes or index_slices(files, path)
     if not found:
-        message = f"expected DICOM images, NIfTI files or slices (PNG, TIFF, JPEG), found none of {len(files)} files"
+        what = "masks alone" if any(is_slice(file) for file in files) else f"none among {len(files)} files"
+        message = f"expected DICOM images, NIfTI files or slices (PNG, TIFF, JPEG), found {what}"
         raise InputRefused(Problem(Code.EMPTY_INPUT, message, path.name))
     return FoundStudy(found, {})
 

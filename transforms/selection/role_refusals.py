@@ -18,8 +18,13 @@ _AFTER_GEOMETRY = (Code.NOT_MR, Code.TOO_FEW_SLICES)
 def ambiguous(role: Role, series: Sequence[Series], why: str) -> Problem:
     """Several series could play the role: all are named, and the option that decides."""
     labels = ", ".join(item.label for item in series)
-    message = f"{len(series)} series could be {role.name} and {why}: {labels}; choose with {role.option}"
+    message = f"{len(series)} series could be {role.name} and {why}: {labels}; choose with {_option(role, series)}"
     return Problem(Code.AMBIGUOUS_ROLE, message)
+
+
+def _option(role: Role, series: Sequence[Series]) -> str:
+    """How the role is given by hand: NIfTI files have no UID."""
+    return role.option("FILE" if series and all(item.source == "nifti" for item in series) else "UID")
 
 
 def missing(role: Role, series: Sequence[Series], natures: Mapping[str, SeriesNature]) -> list[Problem]:
@@ -37,7 +42,7 @@ def missing(role: Role, series: Sequence[Series], natures: Mapping[str, SeriesNa
     contrast = {"given": " with contrast", "none": " without contrast", "any": ""}[role.rule.contrast]
     looked = f"{len(series)} series looked at" if series else "no series"
     found = _found_instead(series, natures)
-    message = f"{looked}, none is a {wanted}{contrast}{found}; name one with {role.option}"
+    message = f"{looked}, none is a {wanted}{contrast}{found}; name one with {_option(role, series)}"
     return [Problem(Code.NO_FLAIR if role.rule.weighting == "flair" else Code.MISSING_ROLE, message)]
 
 

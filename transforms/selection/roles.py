@@ -64,10 +64,9 @@ class Role:
         _check_keys(rule, _RULE_KEYS, {"weighting"}, f"the rule of role {config['name']!r}")
         return cls(config["name"], Rule(**rule), config.get("required", True), config.get("substitute"))
 
-    @property
-    def option(self) -> str:
+    def option(self, value: str = "UID") -> str:
         """The command-line option that gives this role by hand."""
-        return f"--{self.name} UID" if self.name in SHORT_OPTIONS else f"--input {self.name}=UID"
+        return f"--{self.name} {value}" if self.name in SHORT_OPTIONS else f"--input {self.name}={value}"
 
 
 def parse_roles(configs: Sequence[Mapping[str, Any]]) -> tuple[Role, ...]:
