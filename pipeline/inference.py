@@ -63,7 +63,8 @@ class Inference:
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-                failure = error.with_traceback(None)  # its frames hold the tensors that did not fit
+                failure = error
+                _forget_frames(error)  # they hold the tensors that did not fit
             self._demand_less(failure, remarks)
 
     def _in_precision(
@@ -128,6 +129,13 @@ class Inference:
             raise EnvironmentFailure(Problem(Code.OUT_OF_MEMORY, message)) from failure
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Of the error and of those that it wraps."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def out_of_memory(error: BaseException | None) -> bool:

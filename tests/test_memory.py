@@ -1,5 +1,6 @@
 """A device runs out of memory: smaller batches, then the CPU, then a refusal; never another mask."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -98,6 +99,35 @@ def test_other_inferers_are_rescued_too(inferer: Inferer, image: MetaTensor) -> 
     assert done.device.type == "cpu"
     with torch.inference_mode():
         assert torch.allclose(done.probabilities.as_tensor(), network(image.as_tensor()[None])[0], atol=1e-5)
+
+
+class Wrapping(torch.nn.Module):
+    """Runs out of memory once, with an error that wraps another, and looks whether its tensors are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: weakref.ref[torch.Tensor] | None = None
+        self.released = False
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        if self.held is None:
+            try:
+                self._run_out(batch)
+            except torch.OutOfMemoryError as error:
+                raise RuntimeError("seems to be OOM") from error
+        self.released = self.held() is None
+        return batch[:, :1]
+
+    def _run_out(self, batch: torch.Tensor) -> None:
+        features = batch.repeat(1, 8, 1, 1)
+        self.held = weakref.ref(features)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_what_did_not_fit_is_let_go_before_the_next_try(image: MetaTensor) -> None:
+    network = Wrapping()
+    Inference(network, slices(4), torch.device("cpu"), "fp32")(image)
+    assert network.released
 
 
 class Greedy(torch.nn.Module):
