@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scanweave.pipeline.evaluator import StudyEvaluator
 
 DEFAULT_BUNDLE = "flair_abnormality"
-CONFIG_FILE = Path("configs", "inference.json")
+INFERENCE_CONFIG, TRAIN_CONFIG = Path("configs", "inference.json"), Path("configs", "train.json")
 METADATA_FILE = Path("configs", "metadata.json")
 
 
@@ -53,8 +53,16 @@ def find_bundle(name_or_folder: str = DEFAULT_BUNDLE) -> Bundle:
     return Bundle(root, metadata, roles)
 
 
-def build_evaluator(bundle: Bundle, overrides: Mapping[str, Any]) -> StudyEvaluator:
-    """The bundle's engine, with its configuration's entries replaced by `overrides`.
+def build_evaluator(
+    bundle: Bundle, overrides: Mapping[str, Any], config_file: Path = INFERENCE_CONFIG
+) -> StudyEvaluator:
+    """The bundle's engine, with its configuration's entries replaced by `overrides`; refusals as `build_part`."""
+    evaluator: StudyEvaluator = build_part(bundle, "evaluator", overrides, config_file)
+    return evaluator
+
+
+def build_part(bundle: Bundle, part: str, overrides: Mapping[str, Any], config_file: Path) -> Any:
+    """What a configuration of the bundle names `part`, with its entries replaced by `overrides`.
 
     The configuration may run code of its own, as any MONAI bundle's may: a bundle is trusted like a program.
 
@@ -69,22 +77,23 @@ def build_evaluator(bundle: Bundle, overrides: Mapping[str, Any]) -> StudyEvalua
 
     parser = ConfigParser()
     try:
-        parser.read_config(str(bundle.root / CONFIG_FILE))
+        parser.read_config(str(bundle.root / config_file))
         parser.read_meta(dict(bundle.metadata))
         parser.update({"bundle_root": bundle.root, **overrides})
-        return parser.get_parsed_content("evaluator")
+        return parser.get_parsed_content(part)
     except Exception as error:  # MONAI wraps what a part raises while it is built
-        refusal = _refusal_within(error)
+        refusal = refusal_within(error)
         if refusal is not None:
             raise refusal from error
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        message = f"{CONFIG_FILE} cannot be built ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
+        message = f"{config_file} cannot be built ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
         raise EnvironmentFailure(Problem(Code.BUNDLE_INVALID, message, bundle.name)) from error
 
 
-def _refusal_within(error: BaseException | None) -> ScanweaveError | None:
+def refusal_within(error: BaseException | None) -> ScanweaveError | None:
+    """The refusal that `error` is, or that a library has wrapped into it."""
     while error is not None and not isinstance(error, ScanweaveError):
         error = error.__cause__ or error.__context__
     return error

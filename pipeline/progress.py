@@ -10,13 +10,15 @@ from dataclasses import dataclass
 class Stage:
     """One moment of a run: step `number` of `count` (from 1), and how much of the step is done, 0..1.
 
-    A step that stands outside the chain (loading the libraries) has number and count 0.
+    A step that stands outside the chain (loading the libraries) has number and count 0. `note` is what a long step
+    has reached so far, for the eye.
     """
 
     step: str
     number: int = 0
     count: int = 0
     part: float = 0.0
+    note: str = ""
 
     @property
     def fraction(self) -> float:

@@ -10,17 +10,23 @@ from scanweave.pipeline.progress import Stage
 
 LOAD, PHANTOM = "Load", "MakePhantom"
 """Steps outside the chain: the libraries are imported; the demo's patient is invented."""
+CASE = "Case"
+"""The step of an evaluation that is repeated: a stage's number and count are those of the case."""
 MOST_BY_TIME = 0.9
 """A step that cannot tell how far it is moves on by the clock, but no further than this before it ends."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step is called, its usual seconds, and whether it is worth a line in a log."""
+    """What a step is called, its usual seconds, and whether it is worth a line in a log.
+
+    A step that `repeats` is one step however often it begins; its seconds are those of all repetitions.
+    """
 
     words: str
     seconds: float
     logged: bool = False
+    repeats: bool = False
 
 
 STUDY_STEPS: Mapping[str, Step] = {
@@ -35,6 +41,7 @@ STUDY_STEPS: Mapping[str, Step] = {
     "CropSquare": Step("crop", 0.1),
     "ResizePlane": Step("resize", 0.2),
     "ZScoreVolume": Step("normalise", 0.1),
+    "MeasureInput": Step("compare with training", 0.0),
     "Infer": Step("network", 8.0, logged=True),
     "Invert": Step("restore", 0.0),
     "CopyItems": Step("copy", 0.0),
@@ -51,6 +58,13 @@ DEMO_STEPS: Mapping[str, Step] = {
     PHANTOM: Step("invent a patient", 1.5),
     **STUDY_STEPS,
 }
+EVALUATE_STEPS: Mapping[str, Step] = {
+    LOAD: STUDY_STEPS[LOAD],
+    "CheckCases": Step("check the cases", 0.5),
+    CASE: Step("case", 60.0, logged=True, repeats=True),
+    "WriteEvaluation": Step("write", 0.5),
+}
+"""Of `scanweave evaluate`, with ten patients."""
 _UNKNOWN_SECONDS = 0.5
 """Of a step that only somebody's own bundle has."""
 
@@ -72,7 +86,7 @@ class Course:
         current = self.stage
         begins = current is None or (stage.step, stage.number) != (current.step, current.number)
         if begins:
-            if current is not None:
+            if current is not None and not self._repeats(current, stage):
                 self._done += self.step(current).seconds
             if stage.step in self._ahead:
                 del self._ahead[: self._ahead.index(stage.step) + 1]
@@ -95,13 +109,23 @@ class Course:
         return self._reached
 
     def label(self) -> str:
-        """The step in words, with its number where it has one: `register 4/16`."""
+        """The step in words, with its number where it has one: `register 4/17`."""
         if self.stage is None:
             return ""
         words = self.step(self.stage).words
         return f"{words} {self.stage.number}/{self.stage.count}" if self.stage.count else words
 
+    def _repeats(self, before: Stage, after: Stage) -> bool:
+        return before.step == after.step and self.step(after).repeats
+
     def _part(self, seconds: float) -> float:
+        stage = self.stage
+        if stage is None or not (stage.count and self.step(stage).repeats):
+            return self._own_part(seconds)
+        return (stage.number - 1 + self._own_part(seconds / stage.count)) / stage.count
+
+    def _own_part(self, seconds: float) -> float:
+        """Of the step, or of the repetition of the moment."""
         if self.stage is not None and self.stage.part:
             return self.stage.part
         return min((self.clock() - self._begun) / seconds, MOST_BY_TIME) if seconds else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import re
 import resource
 import sys
@@ -13,6 +14,7 @@ from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.slice_dice import agreement
+from scanweave.transforms.input_distance import LIMIT_PERCENTILE, InputDistance
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.keep_components import Components
 from scanweave.transforms.load_study import LoadedStudy
@@ -38,6 +40,7 @@ def result_record(
         "registration": {role: _registration(result) for role, result in registration.items()},
         **_sizes(components, in_ml=loaded.spacing_known),
         **_dice(study),
+        **_input_distance(study),
         "settings": settings_record(study),
         "weights": {"name": weights.name, "sha256": weights.sha256},
         "bundle": {"name": bundle, "version": metadata.get("version", "")},
@@ -95,6 +98,7 @@ def warnings_of(study: Mapping[Hashable, Any], metadata: Mapping[str, Any], weig
     warnings = [*flags_of(study), *loaded.selection.warnings, *study.get("remarks", ())]
     if components.count == 0:
         warnings.append("nothing was segmented: the mask is empty")
+    warnings += _unlike_training(study)
     compared = agreement(study)
     if compared is not None and compared.dice is None:
         warnings.append("no Dice: the mask and the masks given are empty")
@@ -140,6 +144,27 @@ def _dice(study: Mapping[Hashable, Any]) -> dict[str, Any]:
     if found is None:
         return {}
     return {"dice": None if found.dice is None else round(found.dice, 4), "dice_slices": found.slices}
+
+
+def _input_distance(study: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Nothing where the bundle has no reference; a distance that is not finite is null."""
+    found: Mapping[str, InputDistance] = study.get("input_distance", {})
+    record = {role: {"distance": _decimal(item.distance), "limit": item.limit} for role, item in found.items()}
+    return {"input_distance": record} if record else {}
+
+
+def _unlike_training(study: Mapping[Hashable, Any]) -> list[str]:
+    found: Mapping[str, InputDistance] = study.get("input_distance", {})
+    return [
+        f"the brightness distribution of {role} is unlike the training patients' (distance {item.distance:.2f}, "
+        f"{LIMIT_PERCENTILE} % of them under {item.limit:.2f}): look at the mask with care"
+        for role, item in found.items()
+        if item.unlike
+    ]
+
+
+def _decimal(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _registration(result: RigidResult) -> dict[str, Any]:

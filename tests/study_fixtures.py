@@ -15,7 +15,7 @@ import torch
 from studies import PATIENT, ROLES, SLICES, STRIDE, Trial
 
 from scanweave.networks.bn_unet import BNUNet
-from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE, find_bundle
+from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, find_bundle
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +44,13 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped bundle with two starts of registration, and two channels that mark everything: never empty."""
     shipped = find_bundle()
     bundle = tmp_path_factory.mktemp("bundle") / "quick"
-    shutil.copytree(shipped.root / CONFIG_FILE.parent, bundle / CONFIG_FILE.parent)
-    config = json.loads((bundle / CONFIG_FILE).read_text())
+    shutil.copytree(shipped.root / INFERENCE_CONFIG.parent, bundle / INFERENCE_CONFIG.parent)
+    config = json.loads((bundle / INFERENCE_CONFIG).read_text())
     config["network_def"]["features"] = 2
     for step in config["preprocessing"]["transforms"]:
         if step["_target_"].endswith("RegisterRolesd"):
             step["settings"] = {"start_angles_deg": [0.0], "starts_kept": 1, "max_samples": 2000}
-    (bundle / CONFIG_FILE).write_text(json.dumps(config))
+    (bundle / INFERENCE_CONFIG).write_text(json.dumps(config))
     torch.manual_seed(0)
     network = BNUNet(in_channels=3, out_channels=1, features=2)
     torch.nn.init.constant_(network.conv.bias, 3.0)

@@ -14,7 +14,7 @@ from scanweave.cli import main
 from scanweave.errors import UsageError
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.weights import file_sha256
-from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE, find_bundle
+from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, find_bundle
 from scanweave.pipeline.reserve_result import ReserveResultd
 from scanweave.pipeline.study import inspect
 
@@ -23,7 +23,7 @@ BUNDLE = find_bundle()
 
 def test_monai_bundle_run_gives_the_same_voxels(phantom_study: Path, segmented_phantom: Path, tmp_path: Path) -> None:
     """From another directory, by MONAI's own command line."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(BUNDLE.root / CONFIG_FILE),
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(BUNDLE.root / INFERENCE_CONFIG),
                "--dataset_dir", str(phantom_study), "--output_dir", str(tmp_path / "out")]  # fmt: skip
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     (folder,) = (tmp_path / "out").iterdir()
@@ -38,7 +38,7 @@ def test_monai_bundle_run_gives_the_same_voxels(phantom_study: Path, segmented_p
 def test_required_properties_are_there() -> None:
     from monai.bundle import create_workflow
 
-    workflow = create_workflow(config_file=str(BUNDLE.root / CONFIG_FILE), workflow_type="infer")
+    workflow = create_workflow(config_file=str(BUNDLE.root / INFERENCE_CONFIG), workflow_type="infer")
     assert not workflow.check_properties()
 
 
@@ -62,7 +62,7 @@ def test_shipped_weights_are_the_recorded_ones() -> None:
 
 def make_bundle(folder: Path, roles: list[dict], network: dict, inferer: dict) -> Path:
     """A bundle of other roles, network and inferer, with random weights: configuration only, no code."""
-    config = json.loads((BUNDLE.root / CONFIG_FILE).read_text())
+    config = json.loads((BUNDLE.root / INFERENCE_CONFIG).read_text())
     metadata = json.loads((BUNDLE.root / METADATA_FILE).read_text())
     config.update(reference=roles[0]["name"], network_def=network, inferer=inferer)
     (folder / "configs").mkdir(parents=True)
@@ -76,7 +76,7 @@ def make_bundle(folder: Path, roles: list[dict], network: dict, inferer: dict) -
         "roles": roles,
         "weights": {"name": "random", "file": "models/model.pt", "sha256": file_sha256(folder / "models" / "model.pt")},
     })  # fmt: skip
-    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    (folder / INFERENCE_CONFIG).write_text(json.dumps(config))
     (folder / METADATA_FILE).write_text(json.dumps(metadata))
     return folder
 
@@ -128,7 +128,7 @@ def test_parts_of_the_chain_serve_monais_own_engines(phantom_study: Path) -> Non
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config(str(BUNDLE.root / CONFIG_FILE))
+    parser.read_config(str(BUNDLE.root / INFERENCE_CONFIG))
     parser.read_meta(str(BUNDLE.root / METADATA_FILE))
     parser.update({"dataset_dir": str(phantom_study), "output_dir": None})
     data = parser.get_parsed_content("dataset")[0]

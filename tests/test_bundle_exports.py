@@ -19,7 +19,7 @@ from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.cli import main
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.weights import Weights, load_weights
-from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE, find_bundle
+from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, find_bundle
 
 pytest_plugins = ["study_fixtures"]
 
@@ -66,7 +66,7 @@ def make_zip(out: Path) -> Path:
 
 def files_of(root: Path) -> dict[str, str]:
     """What MONAI's tools call the three files, in the arguments that they share."""
-    names = {"meta_file": METADATA_FILE, "config_file": CONFIG_FILE}
+    names = {"meta_file": METADATA_FILE, "config_file": INFERENCE_CONFIG}
     return {name: str(root / path) for name, path in names.items()}
 
 
@@ -106,7 +106,7 @@ def test_workflow_has_every_property(root: Path) -> None:
     from monai.bundle import create_workflow
 
     workflow = create_workflow(
-        config_file=str(root / CONFIG_FILE),
+        config_file=str(root / INFERENCE_CONFIG),
         workflow_type="infer",
         logging_file=str(root / "configs" / "logging.conf"),
         bundle_root=str(root),
@@ -183,7 +183,7 @@ def test_the_unpacked_bundle_runs_on_its_own_weights(unpacked: Path) -> None:
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
-    parser.read_config(str(unpacked / CONFIG_FILE))
+    parser.read_config(str(unpacked / INFERENCE_CONFIG))
     parser.read_meta(str(unpacked / METADATA_FILE))
     parser.update({"bundle_root": str(unpacked)})
     assert parser.get_parsed_content("weights").path == unpacked / SHIPPED.metadata["weights"]["file"]

@@ -18,7 +18,7 @@ from slice_folders import PATIENT, bright_masks, phantom_slices, stacked_masks, 
 from studies import Trial, write_nifti_study
 
 from scanweave.errors import InputRefused
-from scanweave.pipeline.bundle import CONFIG_FILE, METADATA_FILE
+from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE
 from scanweave.pipeline.save_slices import overlay
 from scanweave.transforms.io.slice_files import read_slice
 from scanweave.transforms.io.slice_index import missing_numbers
@@ -122,7 +122,7 @@ def test_slices_of_the_published_data_go_the_published_way(data_dir: Path, tmp_p
 def test_the_monai_bundle_gives_the_same_masks(trial: Trial, slices: np.ndarray) -> None:
     source = write_lgg(trial.root / PATIENT, slices, bright_masks(slices))
     folder, result = segmented(trial, source)
-    config, metadata = str(trial.bundle / CONFIG_FILE), str(trial.bundle / METADATA_FILE)
+    config, metadata = str(trial.bundle / INFERENCE_CONFIG), str(trial.bundle / METADATA_FILE)
     paths = {"bundle_root": trial.bundle, "dataset_dir": source, "output_dir": trial.root / "monai"}
     monai.bundle.run(config_file=config, meta_file=metadata, **{name: str(path) for name, path in paths.items()})
     theirs = trial.root / "monai" / PATIENT

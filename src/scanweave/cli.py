@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from scanweave import RESEARCH_NOTICE, __version__
-from scanweave.commands import demo, doctor, inspect, segment
+from scanweave.commands import demo, doctor, evaluate, inspect, segment, train, weights
 from scanweave.console import discard_output, escaped_output, stoppable
 from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, Problem, ScanweaveError, UsageError
 from scanweave.transforms.io.remarks import quiet
@@ -19,7 +19,10 @@ COMMANDS: Mapping[str, ModuleType] = {
     "segment": segment,
     "inspect": inspect,
     "demo": demo,
+    "evaluate": evaluate,
+    "train": train,
     "doctor": doctor,
+    "weights": weights,
 }
 """In the order of --help; what each module has to have stands in `scanweave.commands`."""
 DEFECT_EXIT_CODE = 1

@@ -35,7 +35,7 @@ def progress_shown(steps: Mapping[str, Step], *, wanted: bool = True) -> Iterato
 
 
 class LogLines:
-    """One line for each step that takes long, and another now and then while it lasts: `scanweave: network 11/16`."""
+    """One line for each step that takes long, and another now and then while it lasts: `scanweave: network 12/17`."""
 
     def __init__(
         self, steps: Mapping[str, Step], stream: TextIO | Unfailing, clock: Callable[[], float] = time.monotonic

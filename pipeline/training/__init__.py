@@ -1,0 +1,1 @@
+"""Training a bundle's network: volumes, splits, augmentation, the loop and its checkpoints."""

@@ -1,0 +1,65 @@
+"""Slices of training volumes with their neighbours, and the order in which they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from scanweave.pipeline.training.volumes import TrainingVolume
+
+Sample = dict[str, torch.Tensor]
+
+
+class SliceDataset(Dataset[Sample]):
+    """Each slice of each volume as `image` (channel, 3, row, column), the slice between its two neighbours.
+
+    At the ends of a volume the slice is its own neighbour. With it `label` (row, column) and the volume's `low` and
+    `high` (channel).
+    """
+
+    def __init__(self, volumes: Sequence[TrainingVolume]) -> None:
+        self.volumes = tuple(volumes)
+        self.places = [(number, at) for number, volume in enumerate(self.volumes) for at in range(len(volume.image))]
+        self.areas = torch.cat([volume.label.sum(dim=(1, 2), dtype=torch.float64) for volume in self.volumes])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Sample:
+        number, at = self.places[index]
+        volume = self.volumes[number]
+        around = [max(at - 1, 0), at, min(at + 1, len(volume.image) - 1)]
+        image = volume.image[around].transpose(0, 1)
+        return {"image": image, "label": volume.label[at], "low": volume.low, "high": volume.high}
+
+
+class LesionSampler(Sampler[list[int]]):
+    """Batches of an epoch, drawn with replacement by lesion area; the same for the same seed and epoch, on any rank.
+
+    `begin` skips the batches that were done before a training was interrupted.
+    """
+
+    def __init__(
+        self, areas: torch.Tensor, lesion_weight: float, count: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        share = (areas / areas.max().clamp(min=1)).sqrt()
+        self.weights = 1 + (lesion_weight - 1) * share
+        self.count = count
+        self.seed = seed
+        self.rank, self.ranks = rank, ranks
+        self.epoch, self.batch, self.begin = 0, 1, 0
+
+    def start(self, epoch: int, batch: int, begin: int = 0) -> None:
+        """Make ready for an epoch of batches of `batch` slices, all ranks together."""
+        self.epoch, self.batch, self.begin = epoch, batch, begin
+
+    def __len__(self) -> int:
+        return max(self.count // self.batch, 1)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        drawn = torch.multinomial(self.weights, len(self) * self.batch, replacement=True, generator=generator)
+        for number in range(self.begin, len(self)):
+            yield drawn[number * self.batch : (number + 1) * self.batch][self.rank :: self.ranks].tolist()

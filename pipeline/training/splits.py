@@ -1,0 +1,53 @@
+"""Which patients train, which choose the weights, and which are tested: by patient, fixed by a seed, written down."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scanweave.errors import Code, InputRefused, Problem
+
+SPLIT_FILE = "split.json"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patients of one training. `test` is () where nothing is held out."""
+
+    seed: int
+    folds: int
+    fold: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """To split.json in `folder`."""
+        (folder / SPLIT_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def split_patients(
+    patients: Sequence[str], folds: int = 0, fold: int = 0, validation: float = 0.1, seed: int = 0
+) -> Split:
+    """Fold `fold` (0..folds-1) of a cross-validation, or with `folds` 0 a training that holds nobody out.
+
+    The patients are shuffled once by the seed: the folds are disjoint and cover everybody. The share `validation`
+    of those who are not held out, at least one patient, chooses the weights; 0 leaves that out.
+
+    Raises
+    ------
+    InputRefused
+        TOO_FEW_CASES.
+    """
+    shuffled = sorted(set(patients))
+    random.Random(seed).shuffle(shuffled)
+    test = shuffled[fold::folds] if folds else []
+    rest = [patient for patient in shuffled if patient not in test]
+    count = max(round(validation * len(rest)), 1) if validation else 0
+    if len(rest) - count < 1 or (folds and len(shuffled) < folds):
+        message = f"expected patients to train on, to validate with and for {folds} folds, found {len(shuffled)}"
+        raise InputRefused(Problem(Code.TOO_FEW_CASES, message))
+    return Split(seed, folds, fold, tuple(sorted(rest[count:])), tuple(sorted(rest[:count])), tuple(sorted(test)))

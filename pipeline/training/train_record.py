@@ -1,0 +1,85 @@
+"""What is written of a training: by what numbers, on whom, how good, and which weights came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanweave import RESEARCH_NOTICE, __version__
+
+if TYPE_CHECKING:
+    from scanweave.networks.weights import Weights
+    from scanweave.pipeline.bundle import Bundle
+    from scanweave.pipeline.evaluation.evaluation import Evaluation
+    from scanweave.pipeline.training.trainer import Trained, Trainer
+
+
+def training_record(
+    trainer: Trainer, trained: Trained, weights: Weights, bundle: Bundle, init: str | None
+) -> dict[str, Any]:
+    """The content of training.json; `init` is the SHA-256 of the weights that it began with, None for random ones."""
+    state = trained.state
+    return {
+        "weights": {"file": weights.path.name, "sha256": weights.sha256},
+        "validation_dice": state.best_dice if trainer.dataset.split.validation else None,
+        "best_epoch": state.best_epoch + 1,
+        "epochs": len(state.history),
+        "steps": state.steps,
+        "seconds": round(state.seconds, 1),
+        "init": init,
+        "recipe": asdict(trainer.recipe),
+        "augmentation": asdict(trainer.augment.settings),
+        "split": asdict(trainer.dataset.split),
+        "bundle": {"name": bundle.name, "version": bundle.metadata.get("version", "")},
+        "versions": {"scanweave": __version__, **_versions()},
+        "notice": RESEARCH_NOTICE,
+    }
+
+
+def cross_validation_record(trainings: Sequence[Mapping[str, Any]], measured: Sequence[Evaluation]) -> dict[str, Any]:
+    """The content of cross_validation.json: the held-out patients of all folds, as `evaluate` measures them."""
+    from scanweave.pipeline.evaluation.evaluation import evaluation_record, summaries_of, worst_first
+
+    cases = worst_first([case for evaluation in measured for case in evaluation.cases])
+    seconds = sum(float(evaluation.record["seconds"]) for evaluation in measured)
+    return evaluation_record(cases, summaries_of(cases), {"folds": list(trainings)}, seconds)
+
+
+def write_record(record: Mapping[str, Any], path: Path) -> None:
+    """As JSON, whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(record, indent=2) + "\n")
+    beside.replace(path)
+
+
+def trained_text(record: Mapping[str, Any], folder: Path) -> str:
+    """What `scanweave train` prints: where the weights are, how good, and what to do next."""
+    if "folds" in record:
+        low, high = record["mean_interval"] or (record["mean"], record["mean"])
+        lines = [
+            f"{len(record['patients'])} held-out patients: mean Dice {record['mean']:.3f} ({low:.3f}..{high:.3f}), "
+            f"median {record['median']:.3f}",
+            f"each fold's weights and evaluation: {folder}/fold_<n>/",
+        ]
+        return "\n".join([*lines, f"{RESEARCH_NOTICE}."])
+    weights = folder / record["weights"]["file"]
+    dice = record["validation_dice"]
+    measured = "" if dice is None else f", Dice {dice:.3f} on the patients that chose the epoch"
+    lines = [
+        f"{weights}: {record['epochs']} epochs{measured}",
+        f"SHA-256 {record['weights']['sha256']}",
+        f"use them: scanweave segment INPUT -o OUT --weights {weights}",
+        f"measure them on patients they have not seen: scanweave evaluate --images DIR --weights {weights}",
+    ]
+    return "\n".join([*lines, f"{RESEARCH_NOTICE}."])
+
+
+def _versions() -> dict[str, str]:
+    import monai
+    import numpy as np
+    import torch
+
+    return {"torch": torch.__version__, "monai": monai.__version__, "numpy": np.__version__}

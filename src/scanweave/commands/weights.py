@@ -1,0 +1,68 @@
+"""`scanweave weights list` and `weights fetch NAME`: which weights there are, and others' published ones to fetch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+
+from scanweave import RESEARCH_NOTICE
+from scanweave.commands.arguments import add_common
+from scanweave.networks.published import PUBLISHED
+
+HELP = "list weights, or fetch published ones for segment --weights"
+LIST_HELP = "the bundles' weights and published ones: SHA-256, place, fetched or not"
+FETCH_HELP = "download published weights into torch.hub's cache and verify them; from the cache without network"
+DIGITS_SHOWN = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do. The common options may stand before or after it."""
+    add_common(parser)
+    actions = parser.add_subparsers(dest="action", metavar="list | fetch NAME", required=True)
+    listing = actions.add_parser("list", help=LIST_HELP, description=LIST_HELP, argument_default=argparse.SUPPRESS)
+    add_common(listing)
+    fetching = actions.add_parser("fetch", help=FETCH_HELP, description=FETCH_HELP, argument_default=argparse.SUPPRESS)
+    fetching.add_argument("name", metavar="NAME", choices=tuple(PUBLISHED), help=f"of {', '.join(PUBLISHED)}")
+    add_common(fetching)
+
+
+def run(options: argparse.Namespace) -> None:
+    """List or fetch; a few lines, or a record."""
+    if options.action == "list":
+        _list(options.json)
+    else:
+        _fetch(options.name, options.json)
+
+
+def _list(as_json: bool) -> None:
+    from scanweave.pipeline.known_weights import known_weights
+
+    known = known_weights()
+    if as_json:
+        print(json.dumps({"weights": [weights.record for weights in known]}, indent=2))
+        return
+    for weights in known:
+        print(f"{weights.name}: {weights.state}")
+        print(f"    from     {weights.source}")
+        print(f"    SHA-256  {weights.sha256}{'' if len(weights.sha256) == 64 else '..'}")
+        print(f"    file     {weights.path}")
+
+
+def _fetch(name: str, as_json: bool) -> None:
+    from scanweave.networks.fetch_weights import fetch_weights
+
+    published = PUBLISHED[name]
+    fetched = fetch_weights(published, progress=not as_json and sys.stderr.isatty())
+    path, sha256 = fetched.weights.path, fetched.weights.sha256
+    if as_json:
+        record = {"name": name, "path": str(path), "sha256": sha256, "downloaded": fetched.downloaded}
+        print(json.dumps(record | {"url": published.url, "origin": published.origin}, indent=2))
+        return
+    came = "downloaded" if fetched.downloaded else "already there"
+    print(f"{name}: {came}, SHA-256 {sha256[:DIGITS_SHOWN]}.., every parameter fits")
+    print(f"    {path}")
+    print(f"    {published.origin}")
+    print(f"scanweave segment STUDY -o OUT --weights {shlex.quote(str(path))}")
+    print(f"{RESEARCH_NOTICE}.")

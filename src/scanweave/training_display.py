@@ -1,0 +1,107 @@
+"""How far a training is, and how long it will still take: a bar on a terminal, a line for each epoch in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TextIO, cast
+
+from scanweave.pipeline.progress import Progress, Stage, silent
+from scanweave.pipeline.progress_course import LOAD
+from scanweave.progress_display import Unfailing
+
+LOG_INTERVAL_S = 60.0
+"""Between two lines within one epoch."""
+LEAST_PART = 1e-4
+"""Less than this, done in one run, tells nothing of what is to come."""
+
+
+@contextmanager
+def training_shown(*, wanted: bool = True) -> Iterator[Progress]:
+    """A `Progress` for `train`; its bar is gone when the block ends, however it ends."""
+    if not wanted or sys.stderr is None:
+        yield silent
+        return
+    stream = Unfailing(sys.stderr)
+    bar = _bar(stream) if stream.isatty() else None
+    if bar is None:
+        yield TrainingLines(stream)
+        return
+    with bar:
+        task = bar.add_task("", total=1.0, left="")
+        remaining = Remaining()
+
+        def show(stage: Stage) -> None:
+            bar.update(task, completed=stage.part, description=label(stage), left=remaining(stage))
+
+        yield show
+
+
+class Remaining:
+    """Time left in words, by the speed since this process began: a resumed training did not begin at 0."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._step, self._first, self._begun = "", 0.0, 0.0
+
+    def __call__(self, stage: Stage) -> str:
+        """`1 h 20 min left`; "" while nothing can be told."""
+        if stage.step != self._step:
+            self._step, self._first, self._begun = stage.step, stage.part, self.clock()
+        done = stage.part - self._first
+        if done < LEAST_PART:
+            return ""
+        return f"{_duration((self.clock() - self._begun) / done * (1 - stage.part))} left"
+
+
+class TrainingLines:
+    """`scanweave: epoch 3/100, loss 0.412, Dice 0.830, 12 min left` for each epoch, and now and then within one."""
+
+    def __init__(self, stream: TextIO | Unfailing, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream = stream
+        self.clock = clock
+        self.remaining = Remaining(clock)
+        self._last: tuple[str, int, str] | None = None
+        self._told = clock()
+
+    def __call__(self, stage: Stage) -> None:
+        if stage.step == LOAD:  # the call may still be refused, and a refusal stands alone
+            return
+        left = self.remaining(stage)
+        now = (stage.step, stage.number, stage.note)
+        if now == self._last and self.clock() - self._told < LOG_INTERVAL_S:
+            return
+        self._last, self._told = now, self.clock()
+        told = [label(stage), *(text for text in (stage.note, left) if text)]
+        self.stream.write(f"scanweave: {', '.join(told)}\n")
+        self.stream.flush()
+
+
+def label(stage: Stage) -> str:
+    """What is being done."""
+    if stage.count:
+        return f"epoch {stage.number}/{stage.count}"
+    return f"{stage.step.lower()} {stage.part:.0%}" if stage.part else stage.step.lower()
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _bar(stream: Unfailing) -> Any:
+    """rich's bar; None where it cannot draw one (or is missing, which `doctor` will say)."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Bar
+    except Exception:  # a library that is half there raises anything
+        return None
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=30, complete_style="cyan"),
+               TaskProgressColumn(), TextColumn("{task.fields[left]}", markup=False))  # fmt: skip
+    console = Console(file=cast("IO[str]", stream))
+    return None if console.is_dumb_terminal else Bar(*columns, console=console, transient=True, redirect_stdout=False)

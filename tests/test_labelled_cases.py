@@ -1,0 +1,148 @@
+"""Which cases a folder holds, and the mask of each on the grid of its reference."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelled_folders import AFFINE, head, square, write_nifti_case, write_patient
+from PIL import Image
+from studies import write_nifti
+
+from scanweave.errors import InputRefused
+from scanweave.pipeline.bundle import find_bundle
+from scanweave.transforms.io.find_study import StudyRequest
+from scanweave.transforms.io.labelled_cases import Case, find_cases
+from scanweave.transforms.load_study import LoadStudyd
+from scanweave.transforms.load_truth import LoadTruthd
+
+ROLES = ("pre", "flair", "post")
+
+
+def names(root: Path) -> list[tuple[str, str]]:
+    return [(case.name, case.patient) for case in find_cases(root, ROLES)]
+
+
+def truth_of(case: Case) -> np.ndarray:
+    data = {"study": case.request, "label_file": case.label}
+    loaded = LoadTruthd()(LoadStudyd(find_bundle().roles, "flair")(data))
+    assert loaded["label"].shape == loaded["flair"].shape
+    assert np.allclose(loaded["label"].affine, loaded["flair"].affine)
+    assert set(np.unique(loaded["label"].numpy())) <= {0.0, 1.0}
+    return loaded["label"].numpy()[0] > 0
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+# --- finding --------------------------------------------------------------------------------------------------------
+
+
+def test_patients_of_slices(tmp_path: Path) -> None:
+    for patient in ("b", "a", "site/c"):
+        stem = patient.split("/")[-1]
+        touch(*(tmp_path / patient / f"{stem}_{n}{end}.tif" for n in (1, 2) for end in ("", "_mask")))
+    touch(tmp_path / "readme.txt", tmp_path / "no_masks" / "x_1.tif")
+    assert names(tmp_path) == [("a", "a"), ("b", "b"), ("site/c", "site")]
+    (first, *_) = find_cases(tmp_path, ROLES)
+    assert first.request == StudyRequest(tmp_path / "a") and first.label is None
+
+
+def test_root_that_is_the_patient(tmp_path: Path) -> None:
+    touch(tmp_path / "TCGA_1" / "x_1.png", tmp_path / "TCGA_1" / "x_1_mask.png")
+    assert names(tmp_path / "TCGA_1") == [("TCGA_1", "TCGA_1")]
+
+
+def test_folders_of_volumes(tmp_path: Path) -> None:
+    """Roles by name; what is no role is passed over; a label without a role is no case."""
+    touch(*(tmp_path / "p" / visit / f"{role}.nii.gz" for visit in "12" for role in ("flair", "post", "label", "adc")))
+    touch(tmp_path / "q" / "label.nii.gz", tmp_path / "q" / "t2.nii.gz")
+    assert names(tmp_path) == [("p/1", "p"), ("p/2", "p")]
+    (first, _) = find_cases(tmp_path, ROLES)
+    assert set(first.request.inputs) == {"flair", "post"}
+    assert first.label == tmp_path / "p" / "1" / "label.nii.gz"
+
+
+@pytest.mark.parametrize(("images", "labels"), [("images", "labels"), ("image", "label"), ("img", "label")])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".png", ".tif", ".jpg"])
+def test_pairs(tmp_path: Path, images: str, labels: str, suffix: str) -> None:
+    touch(*(tmp_path / folder / f"brain_{n}.v1{suffix}" for folder in (images, labels) for n in (10, 9)))
+    touch(tmp_path / labels / f"spare{suffix}", tmp_path / images / "notes.txt")
+    found = find_cases(tmp_path, ROLES)
+    assert [case.name for case in found] == ["brain_10.v1", "brain_9.v1"]
+    for case in found:
+        assert case.label is not None and case.label.name == f"{case.name}{suffix}"
+        assert case.files == (tmp_path / images / case.label.name, case.label)
+
+
+def test_image_without_its_mask_is_told(tmp_path: Path) -> None:
+    touch(tmp_path / "images" / "1.png", tmp_path / "images" / "2.png", tmp_path / "labels" / "2.png")
+    with pytest.raises(InputRefused, match=r"1 of 2 images have none.*1\.png") as refusal:
+        find_cases(tmp_path, ROLES)
+    assert refusal.value.code == "MISSING_LABEL"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_to_find(tmp_path: Path, there: bool) -> None:
+    root = tmp_path / "in"
+    if there:
+        touch(root / "p" / "p_1.tif")
+    with pytest.raises(InputRefused) as refusal:
+        find_cases(root, ROLES)
+    assert refusal.value.code == ("EMPTY_INPUT" if there else "INPUT_NOT_FOUND")
+
+
+# --- the mask -------------------------------------------------------------------------------------------------------
+
+
+def test_masks_beside_slices(tmp_path: Path) -> None:
+    truth = square(right=7, down=3)
+    write_patient(tmp_path, "p", square(), truth)
+    (case,) = find_cases(tmp_path, ROLES)
+    assert np.array_equal(truth_of(case), truth)
+
+
+def test_mask_of_a_volume_with_labels_above_one(tmp_path: Path) -> None:
+    """All foreground together, whatever its number."""
+    truth = square(right=7)
+    folder = write_nifti_case(tmp_path, "p", square(), truth)
+    numbered = truth.astype(np.uint8)
+    numbered[:100] *= 4
+    write_nifti(folder / "label.nii.gz", numbered, AFFINE)
+    (case,) = find_cases(tmp_path, ROLES)
+    assert np.array_equal(truth_of(case), truth)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("white", [1, 255])
+def test_picture_of_a_mask(tmp_path: Path, suffix: str, white: int) -> None:
+    for name in ("image", "label"):
+        (tmp_path / name).mkdir()
+    truth = square()[..., 1]
+    Image.fromarray(head(square())[:, :, 1]).save(tmp_path / "image" / f"1{suffix}")
+    Image.fromarray((truth * white).astype(np.uint8)).save(tmp_path / "label" / f"1{suffix}")
+    (case,) = find_cases(tmp_path, ROLES)
+    assert np.array_equal(truth_of(case)[..., 0], truth)
+
+
+def test_slices_of_which_one_has_no_mask(tmp_path: Path) -> None:
+    folder = write_patient(tmp_path, "p", square(), square())
+    (folder / "p_2_mask.tif").unlink()
+    (case,) = find_cases(tmp_path, ROLES)
+    with pytest.raises(InputRefused, match="found 3 of 4") as refusal:
+        truth_of(case)
+    assert refusal.value.code == "MISSING_LABEL"
+
+
+def test_mask_of_another_grid(tmp_path: Path) -> None:
+    folder = write_nifti_case(tmp_path, "p", square(), square())
+    (case,) = find_cases(tmp_path, ROLES)
+    moved = AFFINE.copy()
+    moved[0, 3] += 0.01
+    for mask, affine in ((square(), moved), (square()[:-1], AFFINE)):
+        write_nifti(folder / "label.nii.gz", mask.astype(np.uint8), affine)
+        with pytest.raises(InputRefused) as refusal:
+            truth_of(case)
+        assert refusal.value.code == "LABEL_MISMATCH"

@@ -1,0 +1,111 @@
+"""Cases with a mask by an expert, for training and evaluation: which studies a folder holds, and each one's mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scanweave.errors import Code, InputRefused, Problem
+from scanweave.transforms.io.files import check_reachable, is_nifti
+from scanweave.transforms.io.find_study import StudyRequest
+from scanweave.transforms.io.slice_files import is_slice
+from scanweave.transforms.io.slice_names import MASK_ENDING
+
+LABEL = "label"
+"""Stem of the mask's file beside the files of the roles."""
+_PAIRED_FOLDERS = (("images", "labels"), ("image", "label"), ("img", "label"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study with its mask: a NIfTI file or picture of its own (`label`), or the masks among the slices (None).
+
+    `name` is the case's path below the folder, `patient` the first part of it: what a split must keep together.
+    """
+
+    name: str
+    patient: str
+    request: StudyRequest
+    label: Path | None = None
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """What a labelled chain begins with (`LoadStudyd`, `LoadTruthd`)."""
+        return {"study": self.request, "case": self.name, "label_file": self.label}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files (or the folder) that the case is read from."""
+        roles = tuple(Path(value) for value in self.request.inputs.values())
+        own = (self.request.path,) if self.request.path else ()
+        return (*own, *roles, *((self.label,) if self.label else ()))
+
+
+def find_cases(root: Path, roles: Sequence[str]) -> tuple[Case, ...]:
+    """The cases below `root`, sorted by name.
+
+    Layouts: `<patient>/<patient>_<n>.tif` with `..._mask.tif`; folders that hold `<role>.nii.gz` and
+    `label.nii.gz`; `images/` + `labels/` with NIfTI files or pictures of one name (or `image`/`img` + `label`).
+
+    Raises
+    ------
+    InputRefused
+        INPUT_NOT_FOUND, EMPTY_INPUT for a folder without a case, MISSING_LABEL for an image without its mask.
+    """
+    check_reachable(root)
+    cases = _pairs(root) or _nifti_folders(root, roles) or _slice_folders(root)
+    if not cases:
+        layouts = "<patient>/<patient>_<n>.tif with masks, <case>/flair.nii.gz with label.nii.gz, images/ + labels/"
+        raise InputRefused(Problem(Code.EMPTY_INPUT, f"expected cases with masks ({layouts}), found none", root.name))
+    return tuple(sorted(cases, key=lambda case: case.name))
+
+
+def _pairs(root: Path) -> list[Case]:
+    for images, labels in _PAIRED_FOLDERS:
+        if (root / images).is_dir() and (root / labels).is_dir():
+            return _paired(root / images, root / labels)
+    return []
+
+
+def _paired(images: Path, labels: Path) -> list[Case]:
+    by_stem = {_stem(path): path for path in sorted(labels.iterdir()) if is_nifti(path) or is_slice(path)}
+    files = [path for path in sorted(images.iterdir()) if is_nifti(path) or is_slice(path)]
+    missing = [path for path in files if _stem(path) not in by_stem]
+    if missing:
+        message = f"expected a mask of its name in {labels.name}/ ({len(missing)} of {len(files)} images have none)"
+        raise InputRefused(Problem(Code.MISSING_LABEL, message, missing[0].name))
+    return [Case(_stem(path), _stem(path), StudyRequest(path), by_stem[_stem(path)]) for path in files]
+
+
+def _nifti_folders(root: Path, roles: Sequence[str]) -> list[Case]:
+    cases = []
+    for label in sorted(path for path in _below(root, f"{LABEL}.nii*") if is_nifti(path)):
+        own = {_stem(path): str(path) for path in sorted(label.parent.iterdir()) if is_nifti(path)}
+        inputs = {role: own[role] for role in roles if role in own}
+        if inputs:
+            cases.append(Case(*_names(label.parent, root), StudyRequest(None, inputs), label))
+    return cases
+
+
+def _slice_folders(root: Path) -> list[Case]:
+    folders = {path.parent for path in _below(root, f"*{MASK_ENDING}.*") if is_slice(path)}
+    return [Case(*_names(folder, root), StudyRequest(folder)) for folder in sorted(folders)]
+
+
+def _below(root: Path, pattern: str) -> Iterator[Path]:
+    """Files below `root`, also below links to patients' folders: a choice of patients is often a folder of links."""
+    yield from root.glob(pattern)
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        yield from folder.rglob(pattern)
+
+
+def _names(folder: Path, root: Path) -> tuple[str, str]:
+    """The name of a case and of its patient; a case that lies in the root itself is called as the root."""
+    parts = folder.relative_to(root).parts or (folder.resolve().name,)
+    return "/".join(parts), parts[0]
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[0]
