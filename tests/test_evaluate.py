@@ -201,7 +201,8 @@ def test_pairs_of_pictures_and_of_volumes(bundle: Path, tmp_path: Path) -> None:
         for n in (1, 2):
             Image.fromarray(head(square())[:, :, n]).save(root / images / f"{n}.png")
             Image.fromarray((square()[..., n] * 255).astype(np.uint8)).save(root / "label" / f"{n}.png")
-        done = evaluate(root, settings=EvaluateSettings(bundle))
+        done = evaluate(root, root / "out", settings=EvaluateSettings(bundle))
+        assert (root / "out" / "overlays" / "001_1.gif").is_file(), "of one frame"
         assert [(case.name, case.dice, case.figures["slices"]) for case in done.cases] == [("1", 1, 1), ("2", 1, 1)]
         assert done.dice.mean_interval is None, "all alike"
     root = tmp_path / "volumes"

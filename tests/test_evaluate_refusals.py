@@ -84,6 +84,10 @@ def test_picture_pairs(bundle: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((256, 256), dtype=np.uint8)).save(tmp_path / "in" / "label" / "2.png")
     ran = refused(tmp_path, bundle)
     assert ran.codes == ["LABEL_MISMATCH"] and "128 x 256 x 1" in ran.lines[0] and "case 1" in ran.lines[0]
+    Image.fromarray(np.zeros((256, 256), dtype=np.uint8)).save(tmp_path / "in" / "label" / "1.png")
+    Image.fromarray(head(square())[:, :, 1]).save(tmp_path / "in" / "image" / "1.tif")
+    ran = refused(tmp_path, bundle)
+    assert ran.codes == ["DUPLICATE_POSITION"] and "case 1" in ran.lines[0]
 
 
 def test_no_cases(bundle: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_learns_and_leaves_what_it_says(trained: tuple[Path, dict], training_bun
     out, record = trained
     assert {path.name for path in out.iterdir()} == {
         "best.pt", "last.pt", "model.pt", "training.json", "split.json", "epochs.csv", "tensorboard", "cache",
+        "input_reference.json",
     }  # fmt: skip
     assert record == json.loads((out / "training.json").read_text())
     assert record["weights"]["sha256"] == file_sha256(out / "model.pt")
@@ -174,14 +175,18 @@ def test_the_chains_are_one() -> None:
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
-def test_existing_training_is_not_overwritten(trained: tuple[Path, dict], patients: Path, training_bundle: Path) -> None:
+def test_existing_training_is_not_overwritten(
+    trained: tuple[Path, dict], patients: Path, training_bundle: Path
+) -> None:
     before = (trained[0] / "last.pt").read_bytes()
     ran = run("train", "--images", patients, "--bundle", training_bundle, "--out", trained[0], "--device", "cpu")
     assert (ran.exit_code, ran.codes) == (3, ["OUTPUT_EXISTS"])
     assert (trained[0] / "last.pt").read_bytes() == before
 
 
-def test_resume_with_other_settings_is_refused(trained: tuple[Path, dict], patients: Path, training_bundle: Path) -> None:
+def test_resume_with_other_settings_is_refused(
+    trained: tuple[Path, dict], patients: Path, training_bundle: Path
+) -> None:
     ran = run("train", "--images", patients, "--bundle", training_bundle, "--out", trained[0], "--device", "cpu",
               "--resume", "--epochs", EPOCHS + 1)  # fmt: skip
     assert (ran.exit_code, ran.codes) == (2, ["TRAINING_MISMATCH"])

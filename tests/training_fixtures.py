@@ -1,4 +1,4 @@
-"""Patients with a bright lesion, and a bundle whose training takes seconds: `pytest_plugins = ["training_fixtures"]`."""
+"""Patients with a bright lesion, and a bundle that trains in seconds: `pytest_plugins = ["training_fixtures"]`."""
 
 from __future__ import annotations
 

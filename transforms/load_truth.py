@@ -14,7 +14,8 @@ from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.files import is_nifti
 from scanweave.transforms.io.nifti import read_nifti
-from scanweave.transforms.io.slice_files import read_slice
+from scanweave.transforms.io.slice_files import slice_form
+from scanweave.transforms.io.slice_volume import read_masks
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.volumes import to_metatensor
 
@@ -26,7 +27,8 @@ class LoadTruthd(Transform):
     """Add the mask (1, i, j, k), float32 0 or 1, of the study that `LoadStudyd` has read.
 
     It comes from the file at `file_key`, NIfTI on the reference's own grid or a picture of one slice, or, where
-    there is none, from the masks beside the slices. Every value above 0 is foreground.
+    there is none, from the masks beside the slices. In NIfTI every value above 0 is lesion, in pictures what is white
+    (or every value above 0 where nothing is).
     """
 
     def __init__(self, key: str = "label", file_key: str = "label_file") -> None:
@@ -52,18 +54,28 @@ def _masks_of_slices(loaded: LoadedStudy) -> npt.NDArray[np.bool_]:
 
 
 def _mask_of_file(file: Path, loaded: LoadedStudy) -> npt.NDArray[np.bool_]:
-    if is_nifti(file):
-        volumes, _ = read_nifti(file)
-        mask = volumes[0]
-        where_it_lies = np.abs(mask.affine - loaded.grid.affine).max() <= AFFINE_TOLERANCE
-    else:
-        pixels = read_slice(file)
-        flat = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
-        mask = Volume(flat[..., None].astype(np.float32), loaded.grid.affine)
-        where_it_lies = True
-    if mask.array.shape != loaded.grid.shape or not where_it_lies:
-        expected, found = (" x ".join(map(str, shape)) for shape in (loaded.grid.shape, mask.array.shape))
-        moved = "" if where_it_lies else ", with another affine"
-        message = f"expected a mask on the grid of the reference series ({expected}), found {found}{moved}"
+    if not is_nifti(file):
+        _check_grid(_picture_shape(file), loaded, file)
+        return read_masks([file], loaded.grid.shape)[0]
+    volumes, _ = read_nifti(file)
+    mask = volumes[0]
+    _check_grid(mask.array.shape, loaded, file)
+    apart = float(np.abs(mask.affine - loaded.grid.affine).max())
+    if apart > AFFINE_TOLERANCE:
+        message = f"expected a mask on the grid of the reference series, found an affine that differs by {apart:.3g}"
         raise InputRefused(Problem(Code.LABEL_MISMATCH, message, file.name))
     return mask.array > 0
+
+
+def _picture_shape(file: Path) -> tuple[int, ...]:
+    form = slice_form(file)
+    if isinstance(form, Problem):
+        raise InputRefused(form)
+    return form.rows, form.columns, 1
+
+
+def _check_grid(shape: tuple[int, ...], loaded: LoadedStudy, file: Path) -> None:
+    if shape != loaded.grid.shape:
+        expected, found = (" x ".join(map(str, one)) for one in (loaded.grid.shape, shape))
+        message = f"expected a mask on the grid of the reference series ({expected}), found {found}"
+        raise InputRefused(Problem(Code.LABEL_MISMATCH, message, file.name))

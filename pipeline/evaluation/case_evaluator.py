@@ -32,11 +32,6 @@ WRITE_STEP = "WriteEvaluation"
 _SWITCH = {"true": True, "false": False}
 
 
-def case_item(case: Case) -> dict[str, Any]:
-    """What the chain of an evaluation begins with."""
-    return {"case": case, "study": case.request, "label_file": case.label}
-
-
 class CaseEvaluator:
     """Runs the chain of evaluate.json over the cases of its dataset and gathers the figures.
 
@@ -115,7 +110,10 @@ class CaseEvaluator:
 
     def _may_replace(self, folder: Path) -> bool:
         """An empty folder was made to be filled."""
-        return self.overwrite or (folder.is_dir() and not any(folder.iterdir()))
+        try:
+            return self.overwrite or (folder.is_dir() and not any(folder.iterdir()))
+        except OSError:  # whoever may not list it may not replace it
+            return False
 
 
 def _within(progress: Progress, number: int, count: int) -> Progress:

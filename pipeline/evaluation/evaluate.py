@@ -85,9 +85,7 @@ def evaluate(
     folder = Path(expanded(images))
     cases = _chosen(find_cases(folder, [role.name for role in bundle.roles]), only, folder)
     overrides = _overrides(settings)
-    from scanweave.pipeline.evaluation.case_evaluator import case_item
-
-    overrides["dataset::data"] = [case_item(case) for case in cases]
+    overrides["dataset::data"] = [case.item for case in cases]
     overrides["output_dir"] = None if out is None else Path(expanded(out))
     return build_part(bundle, "evaluator", overrides, EVALUATE_CONFIG).run(progress or silent)
 

@@ -16,15 +16,15 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        self._events = SummaryWriter(str(folder / EVENTS_FOLDER), purge_step=epoch + 1)  # type: ignore[no-untyped-call]
+        self._events = SummaryWriter(str(folder / EVENTS_FOLDER), purge_step=epoch + 1)
 
     def write(self, history: list[dict[str, Any]]) -> None:
         """The last epoch's record as events, and all of them as a table."""
         record = history[-1]
         for name, value in record.items():
             if name != "epoch" and value is not None:
-                self._events.add_scalar(name, value, record["epoch"])  # type: ignore[no-untyped-call]
-        self._events.flush()  # type: ignore[no-untyped-call]
+                self._events.add_scalar(name, value, record["epoch"])
+        self._events.flush()
         beside = self.folder / f".{TABLE_FILE}.part"
         with beside.open("w", newline="") as stream:
             table = csv.DictWriter(stream, fieldnames=list(record))
@@ -34,4 +34,4 @@ class Journal:
 
     def close(self) -> None:
         """Nothing is written after."""
-        self._events.close()  # type: ignore[no-untyped-call]
+        self._events.close()

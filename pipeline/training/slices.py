@@ -15,14 +15,17 @@ Sample = dict[str, torch.Tensor]
 class SliceDataset(Dataset[Sample]):
     """Each slice of each volume as `image` (channel, 3, row, column), the slice between its two neighbours.
 
-    At the ends of a volume the slice is its own neighbour. With it `label` (row, column) and the volume's `low` and
-    `high` (channel).
+    With it `label` (row, column) and the volume's `low` and `high` (channel). The first and the last slice of a volume
+    are neighbours only, as in the published training: often they are half empty. `areas` are those of the labels.
     """
 
     def __init__(self, volumes: Sequence[TrainingVolume]) -> None:
         self.volumes = tuple(volumes)
-        self.places = [(number, at) for number, volume in enumerate(self.volumes) for at in range(len(volume.image))]
-        self.areas = torch.cat([volume.label.sum(dim=(1, 2), dtype=torch.float64) for volume in self.volumes])
+        self.places = [
+            (number, at) for number, volume in enumerate(self.volumes) for at in _drawn_slices(len(volume.image))
+        ]
+        sums = [volume.label.sum(dim=(1, 2), dtype=torch.float64) for volume in self.volumes]
+        self.areas = torch.stack([sums[number][at] for number, at in self.places])
 
     def __len__(self) -> int:
         return len(self.places)
@@ -33,6 +36,11 @@ class SliceDataset(Dataset[Sample]):
         around = [max(at - 1, 0), at, min(at + 1, len(volume.image) - 1)]
         image = volume.image[around].transpose(0, 1)
         return {"image": image, "label": volume.label[at], "low": volume.low, "high": volume.high}
+
+
+def _drawn_slices(count: int) -> range:
+    """All but the ends; of a volume that has nothing else, all."""
+    return range(1, count - 1) if count > 2 else range(count)
 
 
 class LesionSampler(Sampler[list[int]]):

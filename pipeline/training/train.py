@@ -48,8 +48,9 @@ def train(
         Cases with masks: `<patient>/<patient>_<n>.tif` with `..._mask.tif`, `<case>/{pre,flair,post,label}.nii.gz`,
         or `images/` + `labels/` with files of one name.
     out
-        Gets model.pt (float16), training.json, split.json, epochs.csv, TensorBoard events and the checkpoints; with
-        folds, in `fold_<n>/` each, beside cross_validation.json. Preprocessed volumes are kept in `cache/`.
+        Gets model.pt (float16), training.json, split.json, epochs.csv, input_reference.json (for the bundle's check
+        of later inputs), TensorBoard events and the checkpoints; with folds, in `fold_<n>/` each, beside
+        cross_validation.json. Preprocessed volumes are kept in `cache/`.
     settings
         Bundle, epochs, folds and the like.
     progress

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.training.augment.augment import Augment
+from scanweave.pipeline.training.input_reference import input_reference
 from scanweave.pipeline.training.journal import Journal
 from scanweave.pipeline.training.learner import Learner
 from scanweave.pipeline.training.ranks import Ranks
@@ -25,6 +26,7 @@ from scanweave.pipeline.training.volumes import TrainingVolume
 
 TRAIN_STEP = "Train"
 BEST_FILE = "best.pt"
+REFERENCE_FILE = "input_reference.json"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Trainer:
 
     def _train(self, state: TrainingState, progress: Progress) -> None:
         train, validation = self._volumes(progress)
+        self._write_input_reference((*train, *validation))
         slices = SliceDataset(train)
         sampler = self._sampler(slices)
         loader = self._loader(slices, sampler)
@@ -124,6 +127,12 @@ class Trainer:
         loaded = self.dataset.load(split.train, progress), self.dataset.load(split.validation, progress)
         self.ranks.wait()
         return loaded
+
+    def _write_input_reference(self, volumes: tuple[TrainingVolume, ...]) -> None:
+        """What later studies are compared with, for the bundle's configs/; one patient alone is no distribution."""
+        if self.ranks.first and len(volumes) > 1:
+            arrays = (volume.image.movedim(0, -1).numpy() for volume in volumes)
+            input_reference(arrays, self.dataset.roles).write(self.folder / REFERENCE_FILE)
 
     def _sampler(self, slices: SliceDataset) -> LesionSampler:
         count = self.recipe.epoch_slices or len(slices)

@@ -35,18 +35,10 @@ class TrainingVolume:
 
 
 class ToTrainingVolumed(Transform):
-    """The last step before the cache: `image` (C, i, j, k) and `label` (1, i, j, k) to plain tensors, slices first.
-
-    `drop_ends` leaves out the first and the last slice, as the published training did: often they are half empty.
-    """
-
-    def __init__(self, drop_ends: bool = True) -> None:
-        self.drop_ends = drop_ends
+    """The last step before the cache: `image` (C, i, j, k) and `label` (1, i, j, k) to plain tensors, slices first."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image, label = data["image"].as_tensor(), data["label"].as_tensor()[0]
-        inner = slice(1, -1) if self.drop_ends and image.shape[-1] > 2 else slice(None)
-        image, label = image.permute(3, 0, 1, 2)[inner], label.permute(2, 0, 1)[inner]
+        image, label = data["image"].as_tensor().permute(3, 0, 1, 2), data["label"].as_tensor()[0].permute(2, 0, 1)
         return {"image": image.half().contiguous(), "label": (label > 0.5).to(torch.uint8).contiguous()}
 
 
@@ -88,7 +80,7 @@ def _hash(item: Mapping[str, Any]) -> bytes:
     return str(item["fingerprint"]).encode()
 
 
-def _hash_chain(chain: object) -> bytes:
+def _hash_chain(chain: Any) -> bytes:
     """Of the steps with their settings; MONAI's own hash takes only what JSON or pickle can write."""
     steps = chain.transforms if isinstance(chain, Compose) else chain
     told = [f"{type(step).__name__}{sorted((key, repr(value)) for key, value in vars(step).items())}" for step in steps]

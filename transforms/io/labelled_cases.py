@@ -33,7 +33,7 @@ class Case:
     @property
     def item(self) -> dict[str, Any]:
         """What a labelled chain begins with (`LoadStudyd`, `LoadTruthd`)."""
-        return {"study": self.request, "case": self.name, "label_file": self.label}
+        return {"study": self.request, "case": self, "label_file": self.label}
 
     @property
     def files(self) -> tuple[Path, ...]:

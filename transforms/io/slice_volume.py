@@ -53,7 +53,7 @@ def read_slices(series: Mapping[str, Series], reference: str) -> tuple[dict[str,
     shown = stack[own.volume]
     finite = np.nan_to_num(shown, nan=0.0, posinf=0.0, neginf=0.0)
     gray = shown if shown.dtype == np.uint8 else as_bytes(finite, white_level(finite))
-    truth, has_truth = _read_masks(own.masks, shown.shape)
+    truth, has_truth = read_masks(own.masks, shown.shape)
     return volumes, SlicePictures(tuple(file.stem for file in own.files), gray, truth, has_truth)
 
 
@@ -75,10 +75,18 @@ def read_channels(file: Path, series: Series) -> npt.NDArray[Any]:
     return np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else np.stack([pixels] * 3)
 
 
-def _read_masks(
+def read_masks(
     files: Sequence[Path | None], shape: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """The given masks, and for which slices there is one. White counts, or any label above 0 where none is white."""
+    """The given masks (row, column, slice) of that shape, and for which slices there is one.
+
+    White counts, or any label above 0 where none is white.
+
+    Raises
+    ------
+    InputRefused
+        As `read_slice`; UNSUPPORTED_FORM for masks in colours.
+    """
     values = {place: _mask_values(file) for place, file in enumerate(files) if file}
     brightest = max((float(found.max()) for found in values.values()), default=0.0)
     level = brightest / 2 if brightest >= LEAST_WHITE else 0.0
