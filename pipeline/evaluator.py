@@ -12,6 +12,7 @@ from monai.data import Dataset
 from monai.inferers import Inferer
 from monai.transforms import Compose
 
+from scanweave.networks.mirror_average import MirrorAverage
 from scanweave.pipeline.device import choose_device
 from scanweave.pipeline.inference import Inference
 from scanweave.pipeline.progress import Progress, Stage, silent
@@ -64,6 +65,8 @@ class StudyEvaluator:
         def infer(study: Study) -> Study:
             done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))
             computed = {"device": done.device.type, "precision": done.precision}
+            if isinstance(self.inference.network, MirrorAverage):
+                computed["mirror"] = "averaged"
             remarks = (*study.get("remarks", ()), *done.remarks)
             return {**study, "pred": done.probabilities, "computed": computed, "remarks": remarks}
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from monai.transforms import Transform
 
-from scanweave.errors import Code, Problem, UsageError
 from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.outputs import RESULT_FILE, outputs_for, parse_outputs
 from scanweave.pipeline.result_folder import check_place
+from scanweave.pipeline.switch import switch
 from scanweave.transforms.io.files import nifti_stem
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.io.slice_index import SOURCE as SLICES
@@ -44,8 +44,8 @@ class ReserveResultd(Transform):
     ) -> None:
         self.output_dir = Path(output_dir) if output_dir else None
         self.outputs = parse_outputs(outputs)
-        self.overwrite = _switch("overwrite", overwrite)
-        self.phi = _switch("phi", phi)
+        self.overwrite = switch("overwrite", overwrite)
+        self.phi = switch("phi", phi)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -65,14 +65,3 @@ def study_name(reference: Series, *, phi: bool) -> str:
     if reference.source == SLICES:
         return reference.name
     return pseudonym(reference.study_uid, phi=phi)
-
-
-def _switch(name: str, value: object) -> bool:
-    """MONAI's command line hands on the text `false`, which Python takes for true."""
-    words = {"true": True, "false": False}
-    if isinstance(value, bool):
-        return value
-    try:
-        return words[str(value).lower()]
-    except KeyError:
-        raise UsageError(Problem(Code.USAGE, f"--{name}: expected true or false, got {value!r}")) from None

@@ -12,14 +12,16 @@ from monai.transforms import Compose
 
 from scanweave.errors import Code, EnvironmentFailure, UsageError
 from scanweave.networks.bn_unet import BNUNet
+from scanweave.networks.mirror_average import averaged
 from scanweave.networks.weights import Weights, load_weights
-from scanweave.pipeline.bundle import find_bundle
+from scanweave.pipeline.bundle import build_evaluator, find_bundle
 from scanweave.pipeline.device import autocast_dtype, choose_device, resolve_precision
 from scanweave.transforms.clear_background import ClearBackgroundd
 from scanweave.transforms.crop_square import CropSquared
 from scanweave.transforms.resize_plane import ResizePlaned
 from scanweave.transforms.zscore_volume import ZScoreVolumed
 
+pytest_plugins = ["study_fixtures"]
 PUBLISHED_PARAMETERS = 7_763_041
 PUBLISHED_ENTRIES = 118
 
@@ -138,3 +140,27 @@ def test_devices_and_precisions() -> None:
             choose_device(name)
     with pytest.raises(EnvironmentFailure, match="DEVICE_UNAVAILABLE"):
         choose_device("cuda:99")
+
+
+def test_mirror_average_is_the_mean_of_both_sides() -> None:
+    torch.manual_seed(0)
+    network = BNUNet(features=2).eval()
+    both = averaged(network, mirror=True)
+    assert averaged(network, mirror=False) is network
+    image = torch.randn(2, 3, 32, 48)
+    with torch.inference_mode():
+        expected = (network(image) + network(image.flip(3)).flip(3)) / 2
+        assert torch.equal(both(image), expected)
+        assert torch.allclose(both(image.flip(3)), both(image).flip(3), atol=1e-6), "a mirrored head, a mirrored mask"
+        assert not torch.allclose(network(image.flip(3)), network(image).flip(3), atol=1e-6)
+
+
+def test_mirror_average_is_a_setting_of_the_bundle(small_study: Path, small_bundle: Path) -> None:
+    bundle = find_bundle(str(small_bundle))
+    found = {}
+    for mirror in (False, True):
+        overrides = {"dataset_dir": str(small_study), "output_dir": None, "device": "cpu", "mirror": mirror}
+        (found[mirror],) = build_evaluator(bundle, overrides).run()
+    assert found[True]["result"]["settings"]["mirror"] == "averaged"
+    assert "mirror" not in found[False]["result"]["settings"]
+    assert not torch.equal(found[True]["pred"], found[False]["pred"])

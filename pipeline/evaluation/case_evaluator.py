@@ -25,11 +25,11 @@ from scanweave.pipeline.evaluator import StudyEvaluator
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.progress_course import CASE, STUDY_STEPS, Course
 from scanweave.pipeline.result_folder import check_place, staged
+from scanweave.pipeline.switch import switch
 from scanweave.transforms.io.labelled_cases import Case
 from scanweave.transforms.selection.roles import Role
 
 WRITE_STEP = "WriteEvaluation"
-_SWITCH = {"true": True, "false": False}
 
 
 class CaseEvaluator:
@@ -55,7 +55,7 @@ class CaseEvaluator:
         self.bundle = {"name": Path(bundle).resolve().name, "version": metadata.get("version", "")}
         self.weights = {"name": weights.name, "sha256": weights.sha256}
         self.folder = Path(output_dir) if output_dir else None
-        self.overwrite = _switch(overwrite)
+        self.overwrite = switch("overwrite", overwrite)
 
     def run(self, progress: Progress = silent) -> Evaluation:
         """Check everything, then evaluate every case; the first refusal ends the run, with the case's name."""
@@ -125,12 +125,3 @@ def _within(progress: Progress, number: int, count: int) -> Progress:
         progress(Stage(CASE, number, count, course.fraction()))
 
     return tell
-
-
-def _switch(value: object) -> bool:
-    """MONAI's command line hands on the text `false`, which Python takes for true."""
-    try:
-        return _SWITCH[str(value).lower()]
-    except KeyError:
-        message = f"--overwrite: expected true or false, got {value!r}"
-        raise UsageError(Problem(Code.USAGE, message)) from None

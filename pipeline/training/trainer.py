@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.pipeline.progress import Progress, Stage, silent
+from scanweave.pipeline.switch import switch
 from scanweave.pipeline.training.augment.augment import Augment
 from scanweave.pipeline.training.input_reference import input_reference
 from scanweave.pipeline.training.journal import Journal
@@ -61,7 +62,7 @@ class Trainer:
         self.learner, self.dataset, self.augment = learner, dataset, augment
         self.recipe, self.max_epochs = recipe, max_epochs
         self.folder = Path(output_dir)
-        self.resume = resume
+        self.resume = switch("resume", resume)
         self.workers = workers
         self.ranks = ranks or Ranks()
 
