@@ -9,6 +9,7 @@ import torch
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.networks.weights import Weights
+from scanweave.pipeline.training.state import write_whole
 
 MODEL_FILE = "model.pt"
 
@@ -19,7 +20,7 @@ def export_weights(state: Mapping[str, torch.Tensor], folder: Path) -> Weights:
     Raises
     ------
     EnvironmentFailure
-        NOT_FINITE_OUTPUT for weights that are not finite, or too large for float16.
+        NOT_FINITE_OUTPUT for weights that are not finite, or too large for float16; DISK_FULL, OUTPUT_UNWRITABLE.
     """
     half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     broken = [key for key, value in half.items() if not torch.isfinite(value).all()]
@@ -27,7 +28,5 @@ def export_weights(state: Mapping[str, torch.Tensor], folder: Path) -> Weights:
         message = f"the trained weights are not finite in float16 ({', '.join(broken[:3])}): the training diverged"
         raise EnvironmentFailure(Problem(Code.NOT_FINITE_OUTPUT, message, folder.name))
     path = folder / MODEL_FILE
-    beside = folder / f".{MODEL_FILE}.part"
-    torch.save(half, beside)
-    beside.replace(path)
+    write_whole(half, path)
     return Weights.of_file(path)

@@ -9,12 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.transforms.input_distance import (
+    DECIMALS,
     LIMIT_PERCENTILE,
     InputReference,
     Quantiles,
     distance,
     quantile_function,
 )
+
+LEAST_LIMIT = 10.0**-DECIMALS
+"""Of patients whose series are all alike (phantoms): a reference has limits above 0, also when it is written."""
 
 
 def input_reference(volumes: Iterable[npt.NDArray[Any]], roles: Sequence[str]) -> InputReference:
@@ -37,7 +41,7 @@ def input_reference(volumes: Iterable[npt.NDArray[Any]], roles: Sequence[str]) -
     return InputReference(
         patients=len(found),
         quantiles={role: tuple(map(float, values)) for role, values in zip(roles, mean, strict=True)},
-        limits={role: float(limit) for role, limit in zip(roles, limits, strict=True)},
+        limits={role: max(float(limit), LEAST_LIMIT) for role, limit in zip(roles, limits, strict=True)},
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
+
+from scanweave.pipeline.training.whole_file import disk_refusals, whole_file
 
 EVENTS_FOLDER, TABLE_FILE = "tensorboard", "epochs.csv"
 
@@ -16,21 +19,23 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        self._events = SummaryWriter(str(folder / EVENTS_FOLDER), purge_step=epoch + 1)
+        with disk_refusals(folder / EVENTS_FOLDER):
+            self._events = SummaryWriter(str(folder / EVENTS_FOLDER), purge_step=epoch + 1)
 
     def write(self, history: list[dict[str, Any]]) -> None:
         """The last epoch's record as events, and all of them as a table."""
         record = history[-1]
-        for name, value in record.items():
-            if name != "epoch" and value is not None:
-                self._events.add_scalar(name, value, record["epoch"])
-        self._events.flush()
-        beside = self.folder / f".{TABLE_FILE}.part"
-        with beside.open("w", newline="") as stream:
-            table = csv.DictWriter(stream, fieldnames=list(record))
+        with disk_refusals(self.folder / EVENTS_FOLDER):
+            for name, value in record.items():
+                if name != "epoch" and value is not None:
+                    self._events.add_scalar(name, value, record["epoch"])
+            self._events.flush()
+        with whole_file(self.folder / TABLE_FILE) as stream:
+            text = io.TextIOWrapper(stream, newline="")
+            table = csv.DictWriter(text, fieldnames=list(record))
             table.writeheader()
             table.writerows(history)
-        beside.replace(self.folder / TABLE_FILE)
+            text.detach()
 
     def close(self) -> None:
         """Nothing is written after."""

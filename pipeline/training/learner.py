@@ -60,6 +60,7 @@ class Learner:
         logits = _Logits(self.network)
         self.model = DistributedDataParallel(logits) if ranks and ranks.count > 1 else logits
         self.loss, self.inferer, self.gradient_clip = loss, inferer, gradient_clip
+        self.settings = {"ema": ema, "gradient_clip": gradient_clip}
         self.optimizer = optimizer(self.network.parameters())
         dtype = autocast_dtype(training_precision(precision, device))
         self.autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
@@ -94,12 +95,17 @@ class Learner:
             "scaler": self.scaler.state_dict(),
         }
 
+    def finite(self) -> bool:
+        """Whether the moving average still is: what is not finite in it once stays so."""
+        weights = [value for value in self.average.network.state_dict().values() if value.is_floating_point()]
+        return all(bool(torch.isfinite(value).all()) for value in weights)
+
     def restore(self, state: dict[str, dict[str, Any]]) -> None:
         """What `state` gave."""
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.scaler.is_enabled():
+        if self.scaler.is_enabled() and state["scaler"]:  # begun at another precision, there is none
             self.scaler.load_state_dict(state["scaler"])
 
 

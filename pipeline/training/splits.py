@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scanweave.errors import Code, InputRefused, Problem
+from scanweave.errors import Code, InputRefused, Problem, UsageError
+from scanweave.pipeline.training.whole_file import whole_file
 
 SPLIT_FILE = "split.json"
 
@@ -26,7 +27,8 @@ class Split:
 
     def write(self, folder: Path) -> None:
         """To split.json in `folder`."""
-        (folder / SPLIT_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        with whole_file(folder / SPLIT_FILE) as stream:
+            stream.write(f"{json.dumps(asdict(self), indent=2)}\n".encode())
 
 
 def split_patients(
@@ -39,9 +41,13 @@ def split_patients(
 
     Raises
     ------
+    UsageError
+        USAGE for a fold that is not there.
     InputRefused
         TOO_FEW_CASES.
     """
+    if folds and not 0 <= fold < folds:
+        raise UsageError(Problem(Code.USAGE, f"expected a fold from 0 to {folds - 1}, got {fold}"))
     shuffled = sorted(set(patients))
     random.Random(seed).shuffle(shuffled)
     test = shuffled[fold::folds] if folds else []

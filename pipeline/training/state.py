@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from scanweave.errors import Code, Problem, UsageError
-
-STATE_FILE = "last.pt"
+from scanweave.pipeline.training.place import STATE_FILE
+from scanweave.pipeline.training.whole_file import whole_file
 
 
 @dataclass
@@ -41,8 +41,12 @@ class TrainingState:
 
     @classmethod
     def read(cls, folder: Path, identity: str) -> TrainingState:
-        """That of last.pt; TRAINING_MISMATCH where it belongs to another training."""
-        state = cls(**torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True))
+        """That of last.pt; TRAINING_MISMATCH where it cannot be read or belongs to another training."""
+        try:
+            state = cls(**torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True))
+        except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError) as error:
+            message = f"expected the state of a training in {STATE_FILE}; it cannot be read ({type(error).__name__})"
+            raise UsageError(Problem(Code.TRAINING_MISMATCH, message, folder.name)) from error
         if state.identity != identity:
             message = "expected the settings and data that the training began with; it cannot go on with others"
             raise UsageError(Problem(Code.TRAINING_MISMATCH, message, folder.name))
@@ -50,10 +54,6 @@ class TrainingState:
 
 
 def write_whole(content: dict[str, Any], path: Path) -> None:
-    """`torch.save` beside its place, flushed to the disk, then renamed."""
-    beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as stream:
+    """`torch.save`, whole or not at all; refusals as `whole_file`."""
+    with whole_file(path) as stream:
         torch.save(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)

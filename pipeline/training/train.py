@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from scanweave.pipeline.bundle import TRAIN_CONFIG, Bundle, build_part, find_bundle
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.segment_settings import StrPath, expanded
+from scanweave.pipeline.training.place import check_free
 from scanweave.pipeline.training.train_record import cross_validation_record, training_record, write_record
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
+from scanweave.pipeline.training.whole_file import disk_refusals
 from scanweave.transforms.io.remarks import quiet
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 CACHE_FOLDER, EVALUATION_FOLDER = "cache", "evaluation"
 TRAINING_FILE, CROSS_VALIDATION_FILE = "training.json", "cross_validation.json"
+_FOLD = "fold_{}"
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,18 @@ def train(
     if settings.folds is None:
         return _train_one(bundle, {**shared, "output_dir": folder}, progress)
     folds = list(range(settings.folds)) if settings.fold is None else [settings.fold]
+    for fold in folds:  # the last one is not to be refused when the others are done
+        with disk_refusals(folder):
+            check_free(folder / _FOLD.format(fold), settings.resume)
     done, measured = [], []
     for number, fold in enumerate(folds):
         within = _within(progress, number, len(folds))
-        own = {"output_dir": folder / f"fold_{fold}", "folds": settings.folds, "fold": fold}
+        own = {"output_dir": folder / _FOLD.format(fold), "folds": settings.folds, "fold": fold}
         done.append(_train_one(bundle, {**shared, **own}, within))
-        measured.append(_measure(images, done[-1], settings, within))
+        measured.append(_measure(images, done[-1], settings, _within(progress, number, len(folds), done=True)))
     record = cross_validation_record([training.record for training in done], measured)
-    write_record(record, folder / CROSS_VALIDATION_FILE)
+    if settings.fold is None:  # one fold is none, and would replace that of all
+        write_record(record, folder / CROSS_VALIDATION_FILE)
     return Training(folder, tuple(path for training in done for path in training.weights), record)
 
 
@@ -86,9 +93,9 @@ def _train_one(bundle: Bundle, overrides: Mapping[str, Any], progress: Progress)
 
     with quiet():
         trainer: Trainer = build_part(bundle, "train::trainer", overrides, TRAIN_CONFIG)
+        init = file_sha256(overrides["init"]) if overrides["init"] else None  # it may be gone in the end
         trained = trainer.run(progress)
     weights = export_weights(trained.weights, trained.folder)
-    init = file_sha256(overrides["init"]) if overrides["init"] else None
     record = training_record(trainer, trained, weights, bundle, init)
     write_record(record, trained.folder / TRAINING_FILE)
     return Training(trained.folder, (weights.path,), record)
@@ -103,11 +110,12 @@ def _measure(images: StrPath, training: Training, settings: TrainSettings, progr
     return evaluate(images, training.folder / EVALUATION_FOLDER, settings=how, only=held_out, progress=progress)
 
 
-def _within(progress: Progress, number: int, count: int) -> Progress:
-    """What is told of one fold, as a part of all."""
+def _within(progress: Progress, number: int, count: int, *, done: bool = False) -> Progress:
+    """What is told of one fold, as a part of all; `done` once it is trained."""
 
     def told(stage: Stage) -> None:
         note = f"fold {number + 1}/{count}" + (f", {stage.note}" if stage.note else "")
-        progress(Stage(stage.step, stage.number, stage.count, (number + stage.part) / count, note))
+        part = 1.0 if done else stage.part
+        progress(Stage(stage.step, stage.number, stage.count, (number + part) / count, note))
 
     return told

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanweave import RESEARCH_NOTICE, __version__
+from scanweave.pipeline.training.whole_file import whole_file
 
 if TYPE_CHECKING:
     from scanweave.networks.weights import Weights
@@ -30,7 +31,7 @@ def training_record(
         "steps": state.steps,
         "seconds": round(state.seconds, 1),
         "init": init,
-        "recipe": asdict(trainer.recipe),
+        "recipe": {**asdict(trainer.recipe), **trainer.learner.settings},
         "augmentation": asdict(trainer.augment.settings),
         "split": asdict(trainer.dataset.split),
         "bundle": {"name": bundle.name, "version": bundle.metadata.get("version", "")},
@@ -50,9 +51,8 @@ def cross_validation_record(trainings: Sequence[Mapping[str, Any]], measured: Se
 
 def write_record(record: Mapping[str, Any], path: Path) -> None:
     """As JSON, whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(record, indent=2) + "\n")
-    beside.replace(path)
+    with whole_file(path) as stream:
+        stream.write(f"{json.dumps(record, indent=2)}\n".encode())
 
 
 def trained_text(record: Mapping[str, Any], folder: Path) -> str:

@@ -10,22 +10,24 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from scanweave.errors import Code, InputRefused, Problem
+from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.switch import switch
 from scanweave.pipeline.training.augment.augment import Augment
 from scanweave.pipeline.training.input_reference import input_reference
 from scanweave.pipeline.training.journal import Journal
 from scanweave.pipeline.training.learner import Learner
+from scanweave.pipeline.training.place import check_free
 from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Recipe
 from scanweave.pipeline.training.slices import LesionSampler, SliceDataset
-from scanweave.pipeline.training.state import STATE_FILE, TrainingState, write_whole
+from scanweave.pipeline.training.stages import TRAIN_STEP
+from scanweave.pipeline.training.state import TrainingState, write_whole
 from scanweave.pipeline.training.training_data import TrainingData
 from scanweave.pipeline.training.validation import mean_dice
 from scanweave.pipeline.training.volumes import TrainingVolume
+from scanweave.pipeline.training.whole_file import disk_refusals
 
-TRAIN_STEP = "Train"
 BEST_FILE = "best.pt"
 REFERENCE_FILE = "input_reference.json"
 
@@ -74,7 +76,9 @@ class Trainer:
         InputRefused
             OUTPUT_EXISTS for a training that is there and not to be resumed.
         UsageError
-            TRAINING_MISMATCH where it was begun with other settings or data.
+            TRAINING_MISMATCH where it was begun with other settings or data; USAGE for batches too small to be shared.
+        EnvironmentFailure
+            DISK_FULL, OUTPUT_UNWRITABLE; NOT_FINITE_OUTPUT for a training that diverges.
         """
         state = self._begin()
         if not state.finished:
@@ -95,23 +99,35 @@ class Trainer:
             self._close_epoch(state, validation)
             if journal:
                 journal.write(state.history)
+            self._write(state)  # last: an epoch whose record is not whole is done again
         if journal:
             journal.close()
 
     def _begin(self) -> TrainingState:
+        self._check_batches()
         identity = self._identity()
-        there = (self.folder / STATE_FILE).exists()
-        if there and not self.resume:
-            message = "a training is there: --resume goes on with it, another --out begins anew"
-            raise InputRefused(Problem(Code.OUTPUT_EXISTS, message, self.folder.name))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk_refusals(self.folder):
+            there = check_free(self.folder, self.resume)
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.ranks.wait()  # nobody writes before all have looked
-        state = TrainingState(identity)
-        if there:
-            state = TrainingState.read(self.folder, identity)
-            self.learner.restore(state.learner)
+        state = self._restored(identity) if there else TrainingState(identity)
         if self.ranks.first:
             self.dataset.split.write(self.folder)
+        return state
+
+    def _check_batches(self) -> None:
+        least = min(phase.batch for phase in self.recipe.phases)
+        if least < self.ranks.count:
+            message = f"expected batches of a slice or more for each of {self.ranks.count} processes, got {least}"
+            raise UsageError(Problem(Code.USAGE, message))
+
+    def _restored(self, identity: str) -> TrainingState:
+        state = TrainingState.read(self.folder, identity)
+        try:
+            self.learner.restore(state.learner)
+        except (RuntimeError, ValueError, KeyError) as error:
+            message = "expected the network and optimizer that the training began with; it cannot go on with others"
+            raise UsageError(Problem(Code.TRAINING_MISMATCH, message, self.folder.name)) from error
         return state
 
     def _identity(self) -> str:
@@ -133,7 +149,9 @@ class Trainer:
         """What later studies are compared with, for the bundle's configs/; one patient alone is no distribution."""
         if self.ranks.first and len(volumes) > 1:
             arrays = (volume.image.movedim(0, -1).numpy() for volume in volumes)
-            input_reference(arrays, self.dataset.roles).write(self.folder / REFERENCE_FILE)
+            reference = input_reference(arrays, self.dataset.roles)
+            with disk_refusals(self.folder / REFERENCE_FILE):
+                reference.write(self.folder / REFERENCE_FILE)
 
     def _sampler(self, slices: SliceDataset) -> LesionSampler:
         count = self.recipe.epoch_slices or len(slices)
@@ -168,6 +186,7 @@ class Trainer:
             if time.monotonic() - written > self.recipe.checkpoint_seconds:
                 state.losses = [float(loss) for loss in losses]
                 state.seconds = before + time.monotonic() - begun
+                self._check_finite(state)
                 self._write(state)
                 written = time.monotonic()
         state.losses = [float(loss) for loss in losses]
@@ -178,21 +197,22 @@ class Trainer:
         return (self.recipe.seed * 1_000_003 + state.steps) * self.ranks.count + self.ranks.rank
 
     def _close_epoch(self, state: TrainingState, validation: tuple[TrainingVolume, ...]) -> None:
-        """Validate, keep the best, write down what was reached."""
+        """Validate, keep the best, note what was reached."""
+        self._check_finite(state)
         phase, recipe = self.recipe.phase(state.epoch), self.recipe
         last = state.epoch + 1 == recipe.epochs
         due = last or (state.epoch + 1) % recipe.validate_every == 0
         average, dice = self.learner.average.network, None
         if self.ranks.first and validation and due:
             dice = mean_dice(average, validation, phase, self.learner.autocast, self.learner.device)
-        # Dice at half resolution and at full do not compare: the last phase alone chooses.
-        chooses = phase is recipe.phases[-1]
+        # Dice at half resolution and at full do not compare: the phase of the last epoch alone chooses.
+        chooses = phase is recipe.phase(recipe.epochs - 1)
         better = not validation if dice is None else dice > state.best_dice
         if self.ranks.first and chooses and better:
             state.best_dice, state.best_epoch = dice if dice is not None else state.best_dice, state.epoch
             write_whole(average.state_dict(), self.folder / BEST_FILE)
         waited = state.epoch - state.best_epoch if state.best_epoch >= 0 else 0
-        stop = bool(chooses and recipe.patience and waited >= recipe.patience)
+        stop = bool(dice is not None and chooses and recipe.patience and waited >= recipe.patience)
         record = {
             "epoch": state.epoch + 1,
             "loss": sum(state.losses) / max(len(state.losses), 1),
@@ -204,7 +224,12 @@ class Trainer:
         state.history.append(record)
         state.epoch, state.batch, state.losses = state.epoch + 1, 0, []
         state.finished = self.ranks.agree(last or stop, self.learner.device)
-        self._write(state)
+
+    def _check_finite(self, state: TrainingState) -> None:
+        """Days on a GPU do not heal what has diverged; the state on disk is from before it."""
+        if not self.learner.finite():
+            message = f"the training diverged in epoch {state.epoch + 1}: expected finite weights; lower learning_rate"
+            raise EnvironmentFailure(Problem(Code.NOT_FINITE_OUTPUT, message, self.folder.name))
 
     def _write(self, state: TrainingState) -> None:
         if self.ranks.first:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import uuid
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import PersistentDataset
 from monai.transforms import Compose, Transform
 
+from scanweave.errors import InputRefused
+from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
+from scanweave.pipeline.training.stages import CACHE_STEP
+from scanweave.pipeline.training.whole_file import disk_refusals, whole_file
 from scanweave.transforms.io.labelled_cases import Case
-
-CACHE_STEP = "Preprocess"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,23 +50,51 @@ def load_volumes(
 ) -> tuple[TrainingVolume, ...]:
     """Every case's volume, in the order of `cases`; what was preprocessed before is read from `cache`.
 
-    A case is preprocessed anew when one of its files, or the chain, has changed.
+    A case is preprocessed anew when one of its files, or a setting of the chain, has changed.
 
     Raises
     ------
     InputRefused
-        What the chain refuses, as `scanweave segment` does.
+        What the chain refuses, as `scanweave segment` does: of all cases together, each with its name.
+    EnvironmentFailure
+        DISK_FULL, OUTPUT_UNWRITABLE.
     """
-    items = [case.item | {"fingerprint": _fingerprint(case)} for case in cases]
-    stored = PersistentDataset(items, preprocessing, cache_dir=cache, hash_func=_hash, hash_transform=_hash_chain)
-    volumes = []
+    cache = Path(cache)
+    with disk_refusals(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+    chain = _hash_chain(preprocessing)
+    volumes, problems = [], []
     for number, case in enumerate(cases):
         progress(Stage(CACHE_STEP, part=number / len(cases)))
-        tensors = stored[number]
-        image = tensors["image"]
-        low, high = (extreme.float() for extreme in (image.amin(dim=(0, 2, 3)), image.amax(dim=(0, 2, 3))))
-        volumes.append(TrainingVolume(case.name, case.patient, image, tensors["label"], low, high))
+        try:
+            volumes.append(_volume(case, preprocessing, cache / f"{_fingerprint(case)}{chain}.pt"))
+        except InputRefused as refusal:
+            problems += [of_case(problem, case) for problem in refusal.problems]
+    if problems:
+        raise InputRefused(problems)
     return tuple(volumes)
+
+
+def _volume(case: Case, preprocessing: Compose, file: Path) -> TrainingVolume:
+    tensors = _stored(file)
+    if tensors is None:
+        tensors = case.item
+        for step in preprocessing.flatten().transforms:  # `Compose` would wrap refusals in a RuntimeError
+            tensors = step(tensors)
+        with whole_file(file, mark=f".{uuid.uuid4().hex}") as stream:  # several trainings may share a cache
+            torch.save(tensors, stream)
+    image = tensors["image"]
+    low, high = (extreme.float() for extreme in (image.amin(dim=(0, 2, 3)), image.amax(dim=(0, 2, 3))))
+    return TrainingVolume(case.name, case.patient, image, tensors["label"], low, high)
+
+
+def _stored(file: Path) -> dict[str, Any] | None:
+    """What the cache has; None for what is not there or was damaged, which is then made anew."""
+    try:
+        stored: dict[str, Any] = torch.load(file, weights_only=True)
+    except (FileNotFoundError, RuntimeError, EOFError, pickle.UnpicklingError):
+        return None
+    return stored
 
 
 def _fingerprint(case: Case) -> str:
@@ -71,17 +102,13 @@ def _fingerprint(case: Case) -> str:
     digest = hashlib.sha256()
     for path in case.files:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            state = file.stat()
+            state = file.lstat() if file.is_symlink() and not file.exists() else file.stat()
             digest.update(f"{file}|{state.st_size}|{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def _hash(item: Mapping[str, Any]) -> bytes:
-    return str(item["fingerprint"]).encode()
-
-
-def _hash_chain(chain: Any) -> bytes:
+def _hash_chain(chain: Compose) -> str:
     """Of the steps with their settings; MONAI's own hash takes only what JSON or pickle can write."""
-    steps = chain.transforms if isinstance(chain, Compose) else chain
+    steps = chain.flatten().transforms
     told = [f"{type(step).__name__}{sorted((key, repr(value)) for key, value in vars(step).items())}" for step in steps]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16].encode()
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

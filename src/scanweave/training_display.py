@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import IO, Any, TextIO, cast
 
 from scanweave.pipeline.progress import Progress, Stage, silent
-from scanweave.pipeline.progress_course import LOAD
+from scanweave.pipeline.progress_course import EVALUATE_STEPS, LOAD, Step
+from scanweave.pipeline.training.stages import CACHE_STEP, TRAIN_STEP
 from scanweave.progress_display import Unfailing
 
+STEP_WORDS = {CACHE_STEP: "preprocess", TRAIN_STEP: "epoch"}
 LOG_INTERVAL_S = 60.0
 """Between two lines within one epoch."""
 LEAST_PART = 1e-4
@@ -80,10 +82,12 @@ class TrainingLines:
 
 
 def label(stage: Stage) -> str:
-    """What is being done."""
+    """What is being done; after training, a fold is measured as `scanweave evaluate` does."""
+    known = STEP_WORDS.get(stage.step) or EVALUATE_STEPS.get(stage.step)
+    words = known.words if isinstance(known, Step) else known or stage.step
     if stage.count:
-        return f"epoch {stage.number}/{stage.count}"
-    return f"{stage.step.lower()} {stage.part:.0%}" if stage.part else stage.step.lower()
+        return f"{words} {stage.number}/{stage.count}"
+    return f"{words} {stage.part:.0%}" if stage.part else words
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from scanweave.commands.arguments import add_common, path
@@ -48,5 +49,17 @@ def run(options: argparse.Namespace) -> None:
             precision=options.precision,
             resume=options.resume,
         )
-        done = train(options.images, options.out, settings=settings, progress=progress)
+        try:
+            done = train(options.images, options.out, settings=settings, progress=progress)
+        except KeyboardInterrupt:
+            stopped(options.out)
+            raise
     print(json.dumps(done.record, indent=2) if options.json else trained_text(done.record, done.folder))
+
+
+def stopped(out: Path) -> None:
+    """Say how a training that Ctrl-C or SIGTERM ended goes on, where it has come so far that it can."""
+    from scanweave.pipeline.training.place import STATE_FILE
+
+    if any(path.is_file() for pattern in (STATE_FILE, f"*/{STATE_FILE}") for path in out.glob(pattern)):
+        print("scanweave: stopped; the same command with --resume goes on", file=sys.stderr)
