@@ -136,14 +136,20 @@ class Trainer:
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _volumes(self, progress: Progress) -> tuple[tuple[TrainingVolume, ...], tuple[TrainingVolume, ...]]:
-        """Of training and validation; the first process fills the cache for the others."""
+        """Of training and validation; the first process fills the cache for the others.
+
+        Those who are held out are read too: what would refuse them after the training refuses them before it.
+        """
         split = self.dataset.split
         if not self.ranks.first:
             self.ranks.wait()
             return self.dataset.load(split.train, progress), ()
-        loaded = self.dataset.load(split.train, progress), self.dataset.load(split.validation, progress)
+        loaded = self.dataset.load((*split.train, *split.validation, *split.test), progress)
         self.ranks.wait()
-        return loaded
+        train, validation = (
+            tuple(volume for volume in loaded if volume.patient in part) for part in (split.train, split.validation)
+        )
+        return train, validation
 
     def _write_input_reference(self, volumes: tuple[TrainingVolume, ...]) -> None:
         """What later studies are compared with, for the bundle's configs/; one patient alone is no distribution."""

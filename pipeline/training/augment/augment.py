@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 from scanweave.pipeline.training.augment.chance import Chance
 from scanweave.pipeline.training.augment.intensity import change_intensity
@@ -35,9 +36,11 @@ class Augment:
         span = (high - low).clamp(min=1e-3)[..., None, None]
         slab = (slab - low[..., None, None, None]) / span[..., None]
         plane = between_slices(slab, self.reference, self.settings, chance)
+        if pixel >= 2:  # or fine detail would alias
+            plane = functional.avg_pool2d(plane, int(pixel))
         image, label = place(plane, batch["label"], size, pixel, self.reference, self.settings, chance)
         image = change_intensity(image, pixel, self.settings, chance)
-        image = _zscore(image, plane, pixel, low, span)
+        image = _zscore(image, plane, pixel**2 / batch["label"][0].numel(), low, span)
         return self._series(image, chance), label[:, None]
 
     def _series(self, image: torch.Tensor, chance: Chance) -> torch.Tensor:
@@ -50,17 +53,17 @@ class Augment:
 
 
 def _zscore(
-    image: torch.Tensor, before: torch.Tensor, pixel: float, low: torch.Tensor, span: torch.Tensor
+    image: torch.Tensor, before: torch.Tensor, share: float, low: torch.Tensor, span: torch.Tensor
 ) -> torch.Tensor:
     """The z-score that `image` would have in a volume that was changed throughout as this slice was.
 
+    `before` is the whole plane at the resolution of `image`, of whose pixels each has this `share` of the plane.
     Of the unchanged volume, in units of its deviation, background is at `low`: its mean above the background is
     -low, its mean square 1 + low^2.
     """
-    area = before[0, 0].numel()
     mean, square = -low, 1 + low**2
-    for_mean = _ratio(image.sum(dim=(2, 3)) * pixel**2 / area, before.mean(dim=(2, 3)))
-    for_square = _ratio((image**2).sum(dim=(2, 3)) * pixel**2 / area, (before**2).mean(dim=(2, 3)))
+    for_mean = _ratio(image.sum(dim=(2, 3)) * share, before.mean(dim=(2, 3)))
+    for_square = _ratio((image**2).sum(dim=(2, 3)) * share, (before**2).mean(dim=(2, 3)))
     mean, square = mean * for_mean, square * for_square
     deviation = (square - mean**2).clamp(min=0.05).sqrt()
     return (image * span - mean[..., None, None]) / deviation[..., None, None]

@@ -31,11 +31,13 @@ def place(
     settings: AugmentSettings,
     chance: Chance,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`image` (B, C, H, W) and `label` (B, H, W) in a window of `size`, whose pixels are `pixel` wide; 0 outside.
+    """`image` (B, C, h, w) and `label` (B, H, W) in a window of `size`, whose pixels are `pixel` wide; 0 outside.
 
+    Lengths are in the label's pixels; `image` is the same plane, coarser where `pixel` is.
     All motions of a series make one grid, so that its voxels are interpolated once.
     """
-    batch, channels, *shape = image.shape
+    batch, channels = image.shape[:2]
+    shape = list(label.shape[1:])
     points = _window(size, pixel, image.device)
     turn = torch.deg2rad(chance.uniform(-settings.rotation, settings.rotation))
     points = _rotated(points.expand(batch, -1, -1, -1), turn) / _sizes(settings, chance)[:, None, None]
@@ -48,8 +50,7 @@ def place(
     turned = torch.deg2rad(chance.normal(settings.misrotation, channels)) * moved[..., 0]
     each = _rotated(points[:, None].expand(-1, channels, -1, -1, -1).flatten(0, 1), turned.flatten())
     each = each + apart.flatten(0, 1)[:, None, None]
-    source = functional.avg_pool2d(image, int(pixel)) if pixel >= 2 else image  # or fine detail would alias
-    sampled = _sample(source.flatten(0, 1)[:, None], each, shape, "bicubic").unflatten(0, (batch, channels))[:, :, 0]
+    sampled = _sample(image.flatten(0, 1)[:, None], each, shape, "bicubic").unflatten(0, (batch, channels))[:, :, 0]
     found = _sample(label[:, None].float(), points, shape, "bilinear")[:, 0]
     return sampled.clamp(min=0), (found > 0.5).float()
 
