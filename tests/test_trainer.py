@@ -13,7 +13,7 @@ from monai.inferers import SimpleInferer
 from monai.losses import DiceCELoss
 from monai.transforms import Compose
 
-from scanweave.errors import Code, EnvironmentFailure, UsageError
+from scanweave.errors import Code, EnvironmentFailure, InputRefused, UsageError
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.pipeline.progress import Progress, Stage
 from scanweave.pipeline.training.augment.augment import Augment
@@ -192,3 +192,22 @@ def test_best_is_written_before_the_state_that_knows_of_it(tmp_path: Path) -> No
         trainer(tmp_path).run(stopped_at(2))
     best, state = (tmp_path / "out" / name for name in (BEST_FILE, STATE_FILE))
     assert best.stat().st_mtime_ns <= state.stat().st_mtime_ns
+
+
+def test_masks_without_a_lesion_are_refused(tmp_path: Path) -> None:
+    own = trainer(tmp_path)
+    own.dataset.load = lambda patients, progress: tuple(  # type: ignore[method-assign]
+        replace(volume(case.name), label=torch.zeros(4, SIDE, SIDE, dtype=torch.uint8)) for case in own.dataset.data
+    )
+    with pytest.raises(InputRefused) as refusal:
+        own.run()
+    assert refusal.value.code == Code.MISSING_LABEL
+
+
+def test_another_loss_or_optimizer_is_another_training(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    other = trainer(tmp_path, resume=True)
+    other.learner.settings["loss"] = "FocalLoss"
+    with pytest.raises(UsageError) as refusal:
+        other.run()
+    assert refusal.value.code == Code.TRAINING_MISMATCH

@@ -270,3 +270,22 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (alone, alone.first, alone.agree(True, CPU), alone.agree(False, CPU)) == (Ranks(), True, True, False)
     alone.wait()
     alone.leave()
+
+
+@pytest.mark.parametrize("ends", [(), (0.5,), (0.5, 0.3, 1.0), (1.0, 2.0)])
+def test_phases_that_do_not_cover_the_training_are_refused(ends: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError):
+        Recipe(epochs=4, phases=tuple(Phase(end, (32, 32), 1.0, 2) for end in ends))
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel", "batch"), [((32, 32), 1.5, 2), ((32, 32), 0.5, 2), ((0, 32), 1.0, 2), ((32, 32), 1.0, 0)]
+)
+def test_impossible_phases_are_refused(size: tuple[int, int], pixel: float, batch: int) -> None:
+    with pytest.raises(UsageError):
+        Phase(1.0, size, pixel, batch)
+
+
+def test_a_phase_ends_where_its_fraction_says() -> None:
+    recipe = Recipe(epochs=100, phases=(Phase(0.55, (32, 32), 1.0, 2), Phase(1.0, (64, 64), 1.0, 2)))
+    assert [recipe.phase(epoch).size[0] for epoch in (54, 55)] == [32, 64]

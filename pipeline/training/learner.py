@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,11 @@ def training_precision(precision: str, device: torch.device) -> str:
 
 
 class Learner:
-    """Trains `network`, whose `logits` give the values before its sigmoid, by `loss` of logits and 0-or-1 labels."""
+    """Trains `network`, whose `logits` give the values before its sigmoid, by `loss` of logits and 0-or-1 labels.
+
+    `ema` is the decay, per step, of the moving average of the weights, which is what is validated and kept;
+    `gradient_clip` the largest norm of a gradient. `settings` has all of it for the record.
+    """
 
     def __init__(
         self,
@@ -60,8 +64,13 @@ class Learner:
         logits = _Logits(self.network)
         self.model = DistributedDataParallel(logits) if ranks and ranks.count > 1 else logits
         self.loss, self.inferer, self.gradient_clip = loss, inferer, gradient_clip
-        self.settings = {"ema": ema, "gradient_clip": gradient_clip}
         self.optimizer = optimizer(self.network.parameters())
+        self.settings = {
+            "loss": type(loss).__name__,
+            "optimizer": {"name": type(self.optimizer).__name__, **_plain(self.optimizer.defaults)},
+            "ema": ema,
+            "gradient_clip": gradient_clip,
+        }
         dtype = autocast_dtype(training_precision(precision, device))
         self.autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
@@ -107,6 +116,13 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler.is_enabled() and state["scaler"]:  # begun at another precision, there is none
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's settings that a record can hold; its learning rate is the recipe's business."""
+    return {
+        key: value for key, value in defaults.items() if key != "lr" and isinstance(value, bool | int | float | tuple)
+    }
 
 
 class _Logits(torch.nn.Module):

@@ -7,19 +7,27 @@ from dataclasses import dataclass
 
 from scanweave.errors import Code, Problem, UsageError
 
+ROUNDING = 1e-9
+"""Of a fraction of epochs: 0.55 of 100 are 55, though the product is a little more."""
+
 
 @dataclass(frozen=True)
 class Phase:
     """A part of the training at one resolution.
 
     It lasts until the fraction `until` of all epochs. Samples are windows of `size` (rows, columns) pixels, each
-    `pixel` pixels of the model space wide: (128, 128) at 2.0 is the whole plane at half resolution.
+    `pixel` whole pixels of the model space wide: (128, 128) at 2.0 is the whole plane at half resolution.
     """
 
     until: float
     size: tuple[int, int]
     pixel: float
     batch: int
+
+    def __post_init__(self) -> None:
+        if self.pixel < 1 or self.pixel != int(self.pixel) or self.batch < 1 or min(self.size) < 1:
+            message = f"a phase needs whole pixels, a batch and a size of 1 or more, got {self}"
+            raise UsageError(Problem(Code.USAGE, message))
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,6 @@ class Recipe:
         Resolutions and batch sizes, one after the other.
     learning_rate, warmup
         The largest rate, reached after the fraction `warmup` of the training and lowered along a cosine to zero.
-    ema
-        Decay, per step, of the moving average of the weights that is validated and kept.
-    gradient_clip
-        Largest norm of the gradient.
     lesion_weight
         How much more often the slice with the largest lesion is drawn than one without; between them as the square
         root of the area.
@@ -54,8 +58,6 @@ class Recipe:
     epoch_slices: int | None = None
     learning_rate: float = 1e-3
     warmup: float = 0.03
-    ema: float = 0.998
-    gradient_clip: float = 1.0
     lesion_weight: float = 4.0
     validate_every: int = 1
     patience: int | None = None
@@ -66,12 +68,13 @@ class Recipe:
         object.__setattr__(self, "phases", tuple(self.phases))  # a configuration holds lists
         if self.epochs < 1:
             raise UsageError(Problem(Code.USAGE, f"--epochs: expected at least 1, got {self.epochs}"))
-        if not self.phases or self.phases[-1].until < 1:
-            raise UsageError(Problem(Code.USAGE, "the recipe's last phase has to last until 1.0"))
+        ends = [phase.until for phase in self.phases]
+        if not ends or ends != sorted(ends) or ends[-1] != 1:
+            raise UsageError(Problem(Code.USAGE, f"the recipe's phases have to end in order and at 1.0, not at {ends}"))
 
     def phase(self, epoch: int) -> Phase:
         """That of an epoch, which counts from 0."""
-        return next(phase for phase in self.phases if epoch < math.ceil(phase.until * self.epochs))
+        return next(phase for phase in self.phases if epoch < math.ceil(phase.until * self.epochs - ROUNDING))
 
     def work(self, epochs: float) -> float:
         """The part of all computing that so many epochs take, 0..1: of their pixels."""

@@ -1,34 +1,31 @@
-"""The training loop: epochs, validation, checkpoints."""
+"""A training from begin, or from where it was interrupted, to its end."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
-from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
-from scanweave.pipeline.progress import Progress, Stage, silent
+from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, UsageError
+from scanweave.pipeline.progress import Progress, silent
 from scanweave.pipeline.switch import switch
 from scanweave.pipeline.training.augment.augment import Augment
+from scanweave.pipeline.training.epochs import Epochs
 from scanweave.pipeline.training.input_reference import input_reference
 from scanweave.pipeline.training.journal import Journal
+from scanweave.pipeline.training.judge import BEST_FILE, Judge
 from scanweave.pipeline.training.learner import Learner
 from scanweave.pipeline.training.place import check_free
 from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Recipe
-from scanweave.pipeline.training.slices import LesionSampler, SliceDataset
-from scanweave.pipeline.training.stages import TRAIN_STEP
-from scanweave.pipeline.training.state import TrainingState, write_whole
+from scanweave.pipeline.training.slices import SliceDataset
+from scanweave.pipeline.training.state import TrainingState
 from scanweave.pipeline.training.training_data import TrainingData
-from scanweave.pipeline.training.validation import mean_dice
 from scanweave.pipeline.training.volumes import TrainingVolume
 from scanweave.pipeline.training.whole_file import disk_refusals
 
-BEST_FILE = "best.pt"
 REFERENCE_FILE = "input_reference.json"
 
 
@@ -44,9 +41,7 @@ class Trained:
 class Trainer:
     """Trains by `recipe` for `max_epochs`, which are the recipe's own (MONAI's bundles name them here).
 
-    Whatever is random in a step comes from its number, so that a training that was killed at any moment and resumed
-    ends with the same weights, bit for bit, as one that was not. Weights that validated best are kept; with nobody
-    to validate, the last ones.
+    A training that was killed at any moment and resumed ends with the same weights, bit for bit, as one that was not.
     """
 
     def __init__(
@@ -91,12 +86,16 @@ class Trainer:
         train, validation = self._volumes(progress)
         self._write_input_reference((*train, *validation))
         slices = SliceDataset(train)
-        sampler = self._sampler(slices)
-        loader = self._loader(slices, sampler)
+        if not slices.areas.any():
+            message = "expected a lesion in the masks of those who train, found none"
+            raise InputRefused(Problem(Code.MISSING_LABEL, message))
+        epochs = Epochs(self.learner, slices, self.augment, self.recipe, self.ranks, self.workers)
+        judge = Judge(self.learner, self.recipe, validation, self.folder, self.ranks)
         journal = Journal(self.folder, state.epoch) if self.ranks.first else None
         while not state.finished:
-            self._epoch(state, sampler, loader, progress)
-            self._close_epoch(state, validation)
+            epochs.run(state, lambda: self._write(state), progress)
+            self._check_finite(state)
+            judge.close(state)
             if journal:
                 journal.write(state.history)
             self._write(state)  # last: an epoch whose record is not whole is done again
@@ -132,7 +131,7 @@ class Trainer:
 
     def _identity(self) -> str:
         cases = [case.name for case in self.dataset.data]
-        told = (self.recipe, self.augment.settings, self.dataset.split, cases, self.ranks.count)
+        told = (self.recipe, self.learner.settings, self.augment.settings, self.dataset.split, cases, self.ranks.count)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _volumes(self, progress: Progress) -> tuple[tuple[TrainingVolume, ...], tuple[TrainingVolume, ...]]:
@@ -159,78 +158,6 @@ class Trainer:
             with disk_refusals(self.folder / REFERENCE_FILE):
                 reference.write(self.folder / REFERENCE_FILE)
 
-    def _sampler(self, slices: SliceDataset) -> LesionSampler:
-        count = self.recipe.epoch_slices or len(slices)
-        ranks = self.ranks
-        return LesionSampler(slices.areas, self.recipe.lesion_weight, count, self.recipe.seed, ranks.rank, ranks.count)
-
-    def _loader(self, slices: SliceDataset, sampler: LesionSampler) -> DataLoader[dict[str, torch.Tensor]]:
-        on_gpu = self.learner.device.type == "cuda"
-        return DataLoader(slices, batch_sampler=sampler, num_workers=self.workers, pin_memory=on_gpu)
-
-    def _epoch(
-        self,
-        state: TrainingState,
-        sampler: LesionSampler,
-        loader: DataLoader[dict[str, torch.Tensor]],
-        progress: Progress,
-    ) -> None:
-        """The batches of an epoch that are not done yet."""
-        phase = self.recipe.phase(state.epoch)
-        sampler.start(state.epoch, phase.batch, state.batch)
-        written = begun = time.monotonic()
-        before = state.seconds
-        losses = [torch.tensor(loss) for loss in state.losses]
-        for batch in loader:
-            done = (state.epoch + state.batch / len(sampler)) / self.recipe.epochs
-            part = self.recipe.work(done * self.recipe.epochs)
-            progress(Stage(TRAIN_STEP, state.epoch + 1, self.recipe.epochs, part, _note(state)))
-            moved = {key: value.to(self.learner.device, non_blocking=True) for key, value in batch.items()}
-            image, label = self.augment(moved, phase.size, phase.pixel, self._seed(state))
-            losses.append(self.learner.step(image, label, self.recipe.rate(done), state.steps))
-            state.batch, state.steps = state.batch + 1, state.steps + 1
-            if time.monotonic() - written > self.recipe.checkpoint_seconds:
-                state.losses = [float(loss) for loss in losses]
-                state.seconds = before + time.monotonic() - begun
-                self._check_finite(state)
-                self._write(state)
-                written = time.monotonic()
-        state.losses = [float(loss) for loss in losses]
-        state.seconds = before + time.monotonic() - begun
-
-    def _seed(self, state: TrainingState) -> int:
-        """Of the next batch's augmentation: its own on every rank."""
-        return (self.recipe.seed * 1_000_003 + state.steps) * self.ranks.count + self.ranks.rank
-
-    def _close_epoch(self, state: TrainingState, validation: tuple[TrainingVolume, ...]) -> None:
-        """Validate, keep the best, note what was reached."""
-        self._check_finite(state)
-        phase, recipe = self.recipe.phase(state.epoch), self.recipe
-        last = state.epoch + 1 == recipe.epochs
-        due = last or (state.epoch + 1) % recipe.validate_every == 0
-        average, dice = self.learner.average.network, None
-        if self.ranks.first and validation and due:
-            dice = mean_dice(average, validation, phase, self.learner.autocast, self.learner.device)
-        # Dice at half resolution and at full do not compare: the phase of the last epoch alone chooses.
-        chooses = phase is recipe.phase(recipe.epochs - 1)
-        better = not validation if dice is None else dice > state.best_dice
-        if self.ranks.first and chooses and better:
-            state.best_dice, state.best_epoch = dice if dice is not None else state.best_dice, state.epoch
-            write_whole(average.state_dict(), self.folder / BEST_FILE)
-        waited = state.epoch - state.best_epoch if state.best_epoch >= 0 else 0
-        stop = bool(dice is not None and chooses and recipe.patience and waited >= recipe.patience)
-        record = {
-            "epoch": state.epoch + 1,
-            "loss": sum(state.losses) / max(len(state.losses), 1),
-            "learning_rate": recipe.rate((state.epoch + 1) / recipe.epochs),
-            "rows": phase.size[0],
-            "dice": dice,
-            "seconds": round(state.seconds, 1),
-        }
-        state.history.append(record)
-        state.epoch, state.batch, state.losses = state.epoch + 1, 0, []
-        state.finished = self.ranks.agree(last or stop, self.learner.device)
-
     def _check_finite(self, state: TrainingState) -> None:
         """Days on a GPU do not heal what has diverged; the state on disk is from before it."""
         if not self.learner.finite():
@@ -238,15 +165,7 @@ class Trainer:
             raise EnvironmentFailure(Problem(Code.NOT_FINITE_OUTPUT, message, self.folder.name))
 
     def _write(self, state: TrainingState) -> None:
+        self._check_finite(state)
         if self.ranks.first:
             state.learner = self.learner.state()
             state.write(self.folder)
-
-
-def _note(state: TrainingState) -> str:
-    """The last epoch's loss and the last Dice."""
-    if not state.history:
-        return ""
-    dices = [record["dice"] for record in state.history if record["dice"] is not None]
-    measured = f", Dice {dices[-1]:.3f}" if dices else ""
-    return f"loss {state.history[-1]['loss']:.3f}{measured}"

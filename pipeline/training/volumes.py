@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from monai.transforms import Compose, Transform
 
+from scanweave import __version__
 from scanweave.errors import InputRefused
 from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
@@ -108,7 +109,7 @@ def _fingerprint(case: Case) -> str:
 
 
 def _hash_chain(chain: Compose) -> str:
-    """Of the steps with their settings; MONAI's own hash takes only what JSON or pickle can write."""
+    """Of the steps with their settings, and of this version, whose steps may do otherwise than the last one's did."""
     steps = chain.flatten().transforms
     told = [f"{type(step).__name__}{sorted((key, repr(value)) for key, value in vars(step).items())}" for step in steps]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join((__version__, *told)).encode()).hexdigest()[:16]
