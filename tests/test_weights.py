@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -122,8 +123,12 @@ def test_nothing_stays_of_a_download_that_failed(
 
 def test_ctrl_c_leaves_nothing(server: Server, cache: Path) -> None:
     server.answer = weights_server.interrupted_halfway
-    with pytest.raises(KeyboardInterrupt):
-        fetch_weights(published(server.content, server.port), silence=20)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fetch_weights(published(server.content, server.port), silence=20)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not any(cache.iterdir()) and socket.getdefaulttimeout() is None
 
 
