@@ -7,10 +7,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError
+from scanweave.errors import Code, InputRefused, Problem
+from scanweave.pipeline.disk_refusals import disk_refusals
 from scanweave.transforms.io.files import reachable
 
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
@@ -117,19 +118,8 @@ def _remove_empty(folders: list[Path]) -> None:
                 return
 
 
-@contextmanager
-def _coded(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except ScanweaveError:
-        raise
-    except OSError as error:
-        if error.errno in FULL_DISK:
-            problem = Problem(Code.DISK_FULL, "the disk is full; nothing was written", folder.name)
-        else:
-            reason = error.strerror or type(error).__name__
-            problem = Problem(Code.OUTPUT_UNWRITABLE, f"the results cannot be written: {reason}", folder.name)
-        raise EnvironmentFailure(problem) from error
+def _coded(folder: Path) -> AbstractContextManager[None]:
+    return disk_refusals(folder, what="the results", full="nothing was written")
 
 
 def _exists(folder: Path) -> InputRefused:

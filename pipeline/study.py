@@ -8,8 +8,9 @@ from pathlib import Path
 from scanweave.errors import Code, InputRefused, Problem, UsageError
 from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, build_evaluator, find_bundle
 from scanweave.pipeline.inspection import Inspection
+from scanweave.pipeline.network_settings import StrPath, expanded
 from scanweave.pipeline.progress import Progress, silent
-from scanweave.pipeline.segment_settings import SegmentSettings, StrPath, expanded, overrides_of
+from scanweave.pipeline.segment_settings import SegmentSettings, overrides_of
 from scanweave.pipeline.segmented import SegmentedStudy, segmented_study
 from scanweave.transforms.io.files import check_reachable
 from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_study, one_study

@@ -5,7 +5,7 @@ import pytest
 
 from scanweave.errors import UsageError
 from scanweave.transforms.geometry import Volume
-from scanweave.transforms.keep_components import KeepComponentsd
+from scanweave.transforms.keep_components import RULES, KeepComponentsd
 from scanweave.transforms.volumes import to_metatensor
 
 
@@ -31,13 +31,39 @@ def test_largest_keeps_what_touches_by_a_corner_and_counts_the_rest() -> None:
 def test_all_keeps_everything_and_an_empty_mask_stays_empty() -> None:
     data = KeepComponentsd(keep="all")({"segmentation": to_metatensor(blobs())})
     assert data["segmentation"].numpy().sum() == 83 and data["components"].discarded_ml == 0
-    for rule in ("largest", "all"):
+    for rule in RULES:
         empty = Volume(np.zeros((5, 5, 5), dtype=np.uint8), np.eye(4))
-        data = KeepComponentsd(keep=rule)({"segmentation": to_metatensor(empty)})
+        data = KeepComponentsd(keep=rule)({"segmentation": to_metatensor(empty), "pred": to_metatensor(empty)})
         assert data["segmentation"].numpy().sum() == 0
         assert (data["components"].count, data["components"].discarded_fraction) == (0, 0.0)
 
 
 def test_unknown_rule_is_refused() -> None:
-    with pytest.raises(UsageError, match="largest or all"):
+    with pytest.raises(UsageError, match="likely, largest or all"):
         KeepComponentsd(keep="biggest")
+
+
+@pytest.mark.parametrize(
+    ("of_the_large", "of_the_small", "staying"),
+    [(0.9, 0.9, {65, 18}), (0.9, 0.6, {65}), (0.55, 0.95, {65, 18}), (0.51, 0.51, {65, 18}), (1.0, 0.55, {65})],
+)
+def test_likely_keeps_by_summed_probability(of_the_large: float, of_the_small: float, staying: set[int]) -> None:
+    """65 and 18 voxels: at equal probability the small one has 28 % of the large one's sum, over a quarter."""
+    volume = blobs()
+    probability = np.zeros(volume.array.shape, dtype=np.float32)
+    probability[volume.array > 0] = of_the_large
+    probability[12:15, 12:15, 4:6] = of_the_small
+    pred = to_metatensor(Volume(probability, volume.affine))
+    data = KeepComponentsd(keep="likely", share=0.25)({"segmentation": to_metatensor(volume), "pred": pred})
+    assert data["segmentation"].numpy().sum() == sum(staying)
+    record = data["components"]
+    assert (record.count, record.kept) == (2, len(staying))
+    assert record.kept_voxels + record.discarded_voxels == 83
+
+
+def test_the_share_decides_which_stay() -> None:
+    volume = blobs()
+    pred = to_metatensor(Volume(volume.array.astype(np.float32), volume.affine))
+    for share, staying in ((0.2, 83), (0.5, 65), (0.0, 83)):
+        data = KeepComponentsd(keep="likely", share=share)({"segmentation": to_metatensor(volume), "pred": pred})
+        assert data["segmentation"].numpy().sum() == staying

@@ -27,7 +27,8 @@ from studies import run, tree
 from scanweave import RESEARCH_NOTICE, Stage
 from scanweave.errors import InputRefused
 from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, find_bundle
-from scanweave.pipeline.evaluation.evaluate import EVALUATE_CONFIG, EvaluateSettings, evaluate
+from scanweave.pipeline.evaluation.evaluate import EVALUATE_CONFIG, evaluate
+from scanweave.pipeline.network_settings import NetworkSettings
 from scanweave.pipeline.progress_course import CASE, EVALUATE_STEPS, LOAD, Course
 
 MOVED, MISSED = 10, 2
@@ -86,7 +87,7 @@ def test_document_names_what_made_it(written: tuple[dict, Path], bundle: Path) -
     assert 0 <= low < document["mean"] < high <= 1
     assert document["summary"]["dice"]["mean"] == document["mean"]
     assert set(document["summary"]) >= {"dice", "iou", "hd95", "dice_original", "dice_all", "dice_largest"}
-    assert document["settings"] == {"components": "largest", "device": "cpu", "precision": "fp32"}
+    assert document["settings"] == {"components": "likely", "device": "cpu", "precision": "fp32"}
     assert document["bundle"]["name"] == bundle.name and document["notice"] == RESEARCH_NOTICE
     metadata = json.loads((bundle / METADATA_FILE).read_text())
     assert document["weights"] == {name: metadata["weights"][name] for name in ("name", "sha256")}
@@ -137,7 +138,7 @@ def test_both_rules_in_one_run(bundle: Path, tmp_path: Path) -> None:
     lesion = square(down=-55, right=70, slices=slice(2, 4), side=60)
     write_patient(tmp_path / "in", "p", blob | lesion, lesion)
     found = {
-        rule: evaluate(tmp_path / "in", settings=EvaluateSettings(bundle, components=rule)).cases[0].figures
+        rule: evaluate(tmp_path / "in", settings=NetworkSettings(bundle, components=rule)).cases[0].figures
         for rule in ("largest", "all")
     }
     blob_size, lesion_size = 110**2, 2 * 60**2
@@ -156,7 +157,7 @@ def test_both_rules_in_one_run(bundle: Path, tmp_path: Path) -> None:
 def test_nifti_is_measured_in_millimetres_on_both_grids(bundle: Path, tmp_path: Path) -> None:
     truth = square(right=MOVED, slices=slice(0, 2))
     write_nifti_case(tmp_path, "site/case1", square(), truth)
-    (case,) = evaluate(tmp_path, settings=EvaluateSettings(bundle)).cases
+    (case,) = evaluate(tmp_path, settings=NetworkSettings(bundle)).cases
     assert (case.name, case.patient) == ("site/case1", "site")
     one_hot = [torch.from_numpy(mask)[None, None].float() for mask in (square(), truth)]
     oracle = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=(0.9, 0.9, 5.0))
@@ -183,7 +184,7 @@ def test_mask_of_another_orientation_travels_with_its_study(bundle: Path, tmp_pa
         picture = nib.Nifti1Image(voxels.transpose(axes), affine)
         picture.set_sform(affine, code=1)
         nib.save(picture, folder / f"{name}.nii.gz")
-    (case,) = evaluate(tmp_path, settings=EvaluateSettings(bundle)).cases
+    (case,) = evaluate(tmp_path, settings=NetworkSettings(bundle)).cases
     figures = case.figures
     assert figures["dice"] > 0.93 and figures["dice_original"] > 0.93
     assert figures["truth_ml"] == pytest.approx(int(lesion.sum()) * 8 / 1000, rel=0.05)
@@ -201,7 +202,7 @@ def test_pairs_of_pictures_and_of_volumes(bundle: Path, tmp_path: Path) -> None:
         for n in (1, 2):
             Image.fromarray(head(square())[:, :, n]).save(root / images / f"{n}.png")
             Image.fromarray((square()[..., n] * 255).astype(np.uint8)).save(root / "label" / f"{n}.png")
-        done = evaluate(root, root / "out", settings=EvaluateSettings(bundle))
+        done = evaluate(root, root / "out", settings=NetworkSettings(bundle))
         assert (root / "out" / "overlays" / "001_1.gif").is_file(), "of one frame"
         assert [(case.name, case.dice, case.figures["slices"]) for case in done.cases] == [("1", 1, 1), ("2", 1, 1)]
         assert done.dice.mean_interval is None, "all alike"
@@ -213,22 +214,22 @@ def test_pairs_of_pictures_and_of_volumes(bundle: Path, tmp_path: Path) -> None:
         picture = nib.Nifti1Image(voxels, AFFINE)
         picture.set_sform(AFFINE, code=1)
         nib.save(picture, root / folder / "brain_1.nii.gz")
-    (case,) = evaluate(root, settings=EvaluateSettings(bundle)).cases
+    (case,) = evaluate(root, settings=NetworkSettings(bundle)).cases
     assert (case.name, case.figures["hd95_unit"]) == ("brain_1", "mm") and case.dice > 0.99
 
 
 def test_only_some_cases(patients: Path, bundle: Path) -> None:
-    done = evaluate(patients, settings=EvaluateSettings(bundle), only=["b_moved"])
+    done = evaluate(patients, settings=NetworkSettings(bundle), only=["b_moved"])
     assert [case.name for case in done.cases] == ["b_moved"] and done.dice.std is None
     with pytest.raises(InputRefused, match=r"none called nobody") as refusal:
-        evaluate(patients, settings=EvaluateSettings(bundle), only=["b_moved", "nobody"])
+        evaluate(patients, settings=NetworkSettings(bundle), only=["b_moved", "nobody"])
     assert refusal.value.code == "INPUT_NOT_FOUND"
 
 
 def test_other_weights(patients: Path, bundle: Path, tmp_path: Path) -> None:
     """A network that marks nothing: Dice 0 and no distance."""
     blind = write_weights(tmp_path / "blind.pt", 1000.0)
-    done = evaluate(patients, settings=EvaluateSettings(bundle, weights=blind), only=["a_exact"])
+    done = evaluate(patients, settings=NetworkSettings(bundle, weights=blind), only=["a_exact"])
     figures = done.cases[0].figures
     assert (figures["dice"], figures["hd95"], figures["volume_error_percent"]) == (0, None, -100)
     assert (figures["components"], figures["slices_missed"]) == (0, MISSED)
@@ -263,7 +264,7 @@ def test_bar_grows_evenly_over_the_cases(patients: Path, bundle: Path) -> None:
         if stage.step == CASE:
             seen[stage.number] = course.fraction()
 
-    evaluate(patients, settings=EvaluateSettings(bundle), progress=follow)
+    evaluate(patients, settings=NetworkSettings(bundle), progress=follow)
     before_cases = sum(EVALUATE_STEPS[name].seconds for name in (LOAD, "CheckCases"))
     total = sum(step.seconds for step in EVALUATE_STEPS.values())
     share = EVALUATE_STEPS[CASE].seconds / total

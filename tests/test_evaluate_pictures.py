@@ -9,9 +9,10 @@ from PIL import Image
 
 from scanweave.pipeline.evaluation.canvas import BOTH, FOUND, TRUTH, fitted, font
 from scanweave.pipeline.evaluation.dice_chart import BAR_COLOUR, HEAD, MEAN_COLOUR, MEDIAN_COLOUR, ROW
-from scanweave.pipeline.evaluation.evaluate import EvaluateSettings, evaluate
+from scanweave.pipeline.evaluation.evaluate import evaluate
 from scanweave.pipeline.evaluation.overlays import FRAME, MOST_TILES, TILE, overlay_stem, shown_slices
 from scanweave.pipeline.evaluation.slice_tile import Tiles
+from scanweave.pipeline.network_settings import NetworkSettings
 
 MOVED = 20
 
@@ -22,7 +23,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = bright_bundle(root / "bright")
     write_patient(root / "in", "good", square(), square())
     write_patient(root / "in", "moved", square(), square(right=MOVED))
-    evaluate(root / "in", root / "out", settings=EvaluateSettings(bundle))
+    evaluate(root / "in", root / "out", settings=NetworkSettings(bundle))
     return root / "out"
 
 

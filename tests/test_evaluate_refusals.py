@@ -9,7 +9,8 @@ from PIL import Image
 from studies import Ran, run, tree, write_nifti
 
 from scanweave.errors import InputRefused
-from scanweave.pipeline.evaluation.evaluate import EvaluateSettings, evaluate
+from scanweave.pipeline.evaluation.evaluate import evaluate
+from scanweave.pipeline.network_settings import NetworkSettings
 from scanweave.pipeline.progress import Stage
 from scanweave.pipeline.progress_course import CASE
 
@@ -47,7 +48,7 @@ def test_all_cases_are_checked_before_one_is_computed(bundle: Path, tmp_path: Pa
         assert stage.step != CASE
 
     with pytest.raises(InputRefused):
-        evaluate(root, settings=EvaluateSettings(bundle), progress=must_not_begin)
+        evaluate(root, settings=NetworkSettings(bundle), progress=must_not_begin)
 
 
 def test_masks_that_do_not_lie_on_the_reference(bundle: Path, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_headers_and_chain_agree_on_the_grid(bundle: Path, tmp_path: Path) -> No
     rounded[3] = AFFINE[3]
     write_nifti_case(tmp_path, "p", square(), square())
     write_nifti(tmp_path / "p" / "label.nii.gz", square().astype(np.uint8), rounded)
-    assert evaluate(tmp_path, settings=EvaluateSettings(bundle)).cases[0].dice == 1
+    assert evaluate(tmp_path, settings=NetworkSettings(bundle)).cases[0].dice == 1
 
 
 def test_picture_pairs(bundle: Path, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_nothing_typed_is_evaluated(bundle: Path, tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     evil = f"$open({str(trap)!r}, 'w')".replace("/", "_")
     write_patient(tmp_path / evil, evil, square(), square())
-    done = evaluate(tmp_path / evil, tmp_path / "@out", settings=EvaluateSettings(bundle))
+    done = evaluate(tmp_path / evil, tmp_path / "@out", settings=NetworkSettings(bundle))
     assert [case.name for case in done.cases] == [evil] and (tmp_path / "@out" / "evaluation.json").is_file()
     assert not trap.exists()
 

@@ -187,6 +187,37 @@ def test_batches_are_shared_by_all_processes_or_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_processes_have_as_many_slices_each(tmp_path: Path) -> None:
+    """Their gradients weigh the same."""
+    recipe = replace(RECIPE, phases=(replace(FINE, batch=3),))
+    with pytest.raises(UsageError, match="got 3 slices"):
+        trainer(tmp_path, recipe, ranks=Ranks(0, 2)).run()
+
+
+def test_one_training_in_a_folder_at_a_time(tmp_path: Path) -> None:
+    """A second one is refused while the first runs, and not once that has ended."""
+    refusals = []
+
+    def second(stage: Stage) -> None:
+        with pytest.raises(InputRefused) as refusal:
+            trainer(tmp_path, resume=True).run()
+        refusals.append(refusal.value)
+
+    trainer(tmp_path).run(second)
+    assert refusals and {refusal.code for refusal in refusals} == {Code.OUTPUT_EXISTS}
+    assert trainer(tmp_path, resume=True).run().state.finished
+
+
+def test_begun_from_other_weights_it_is_another_training(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    other = trainer(tmp_path, resume=True)
+    with torch.no_grad():
+        next(other.learner.network.parameters()).add_(1e-3)
+    with pytest.raises(UsageError) as refusal:
+        other.run()
+    assert refusal.value.code == Code.TRAINING_MISMATCH
+
+
 def test_best_is_written_before_the_state_that_knows_of_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         trainer(tmp_path).run(stopped_at(2))

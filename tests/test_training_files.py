@@ -21,9 +21,9 @@ from scanweave.errors import Code, EnvironmentFailure, InputRefused, UsageError
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.pipeline.bundle import find_bundle
 from scanweave.pipeline.progress import silent
-from scanweave.pipeline.training.export import MODEL_FILE, export_weights
+from scanweave.pipeline.training.export import export_weights
 from scanweave.pipeline.training.journal import EVENTS_FOLDER, TABLE_FILE, Journal
-from scanweave.pipeline.training.place import STATE_FILE, check_free
+from scanweave.pipeline.training.place import MODEL_FILE, STATE_FILE, check_free
 from scanweave.pipeline.training.state import TrainingState
 from scanweave.pipeline.training.volumes import ToTrainingVolumed, TrainingVolume, load_volumes
 from scanweave.pipeline.training.whole_file import whole_file
@@ -153,6 +153,14 @@ def test_a_training_is_there_or_not(tmp_path: Path) -> None:
     assert check_free(tmp_path, resume=True)
     with pytest.raises(InputRefused) as refusal:
         check_free(tmp_path, resume=False)
+    assert refusal.value.code == Code.OUTPUT_EXISTS
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_weights_without_their_state_are_not_overwritten(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / MODEL_FILE).write_bytes(b"somebody's")
+    with pytest.raises(InputRefused, match=STATE_FILE) as refusal:
+        check_free(tmp_path, resume)
     assert refusal.value.code == Code.OUTPUT_EXISTS
 
 

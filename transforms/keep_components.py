@@ -16,7 +16,7 @@ from scipy import ndimage
 from scanweave.errors import Code, Problem, UsageError
 from scanweave.transforms.geometry import Grid
 
-RULES = ("largest", "all")
+RULES = ("likely", "largest", "all")
 NEIGHBOURS = np.ones((3, 3, 3))
 """Voxels that touch by a face, an edge or a corner are connected, as in the published code."""
 
@@ -46,25 +46,33 @@ class Components:
 def check_rule(rule: str) -> str:
     """`rule` where it is one of `RULES`; USAGE otherwise."""
     if rule not in RULES:
-        raise UsageError(Problem(Code.USAGE, f"--components: expected {' or '.join(RULES)}, got {rule!r}"))
+        raise UsageError(
+            Problem(Code.USAGE, f"--components: expected {', '.join(RULES[:-1])} or {RULES[-1]}, got {rule!r}")
+        )
     return rule
 
 
 class KeepComponentsd(Transform):
-    """Keep the `largest` connected part of the mask (1, i, j, k), or `all`; adds a `Components` record.
+    """Keep the `likely` connected parts of the mask (1, i, j, k), the `largest` alone, or `all`; adds a `Components`.
 
-    The largest alone is the published rule. It deletes multifocal lesions, so what it takes away is counted.
+    How likely a part is says the sum of its probabilities, `probability_key` (1, i, j, k): the part with the largest
+    sum stays, and every other with at least `share` of it. Several lesions stay, as does the true one beside a
+    false one that is larger. The largest alone is the published rule, which does neither. What goes is counted.
     """
 
     def __init__(
         self,
         key: str = "segmentation",
-        keep: str = "largest",
+        keep: str = "likely",
         record_key: str = "components",
+        probability_key: str = "pred",
+        share: float = 0.25,
     ) -> None:
         self.key = key
         self.keep = check_rule(keep)
         self.record_key = record_key
+        self.probability_key = probability_key
+        self.share = share
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -74,15 +82,22 @@ class KeepComponentsd(Transform):
         box = _bounding_box(voxels)  # labels take eight times the memory of a mask
         labels, count = ndimage.label(voxels[box], NEIGHBOURS)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        stays = np.ones(count, dtype=bool)
+        if count > 1 and self.keep == "largest":
+            stays = np.arange(count) == sizes.argmax()
+        elif count > 1 and self.keep == "likely":
+            probabilities = d[self.probability_key].numpy()[0][box]
+            sums = np.bincount(labels.ravel(), weights=probabilities.ravel(), minlength=count + 1)[1:]
+            stays = sums >= self.share * sums.max()
         kept = voxels
-        if self.keep == "largest" and count > 1:
+        if not stays.all():
             kept = np.zeros_like(voxels)
-            kept[box] = labels == int(sizes.argmax()) + 1
+            kept[box] = np.concatenate(([False], stays))[labels]
         total, staying = int(sizes.sum()), int(kept.sum())
         d[self.record_key] = Components(
             rule=self.keep,
             count=count,
-            kept=min(count, 1) if self.keep == "largest" else count,
+            kept=int(stays.sum()),
             kept_ml=staying * voxel_ml,
             discarded_ml=(total - staying) * voxel_ml,
             kept_voxels=staying,

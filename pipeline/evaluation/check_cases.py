@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +31,9 @@ def check_cases(cases: Sequence[Case], roles: Sequence[Role], reference: str, pr
     ------
     InputRefused
         The problems of every case, each with the case's name: those of `scanweave inspect`, MISSING_LABEL,
-        LABEL_MISMATCH; DUPLICATE_POSITION for two cases of one name.
+        LABEL_MISMATCH.
     """
-    problems = _twice(cases)
+    problems: list[Problem] = []
     for number, case in enumerate(cases):
         progress(Stage(CHECK_STEP, part=number / len(cases)))
         try:
@@ -43,13 +42,6 @@ def check_cases(cases: Sequence[Case], roles: Sequence[Role], reference: str, pr
             problems += [of_case(problem, case) for problem in refusal.problems]
     if problems:
         raise InputRefused(problems)
-
-
-def _twice(cases: Sequence[Case]) -> list[Problem]:
-    """x.png beside x.tif: figures and pictures go by names."""
-    counts = Counter(case.name for case in cases)
-    names = [name for name, count in counts.items() if count > 1]
-    return [Problem(Code.DUPLICATE_POSITION, "two cases of one name", f"case {name}") for name in names]
 
 
 def of_case(problem: Problem, case: Case) -> Problem:

@@ -9,9 +9,8 @@ import torch
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.networks.weights import Weights
+from scanweave.pipeline.training.place import MODEL_FILE
 from scanweave.pipeline.training.state import write_whole
-
-MODEL_FILE = "model.pt"
 
 
 def export_weights(state: Mapping[str, torch.Tensor], folder: Path) -> Weights:

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from scanweave.pipeline.training.whole_file import disk_refusals, whole_file
+from scanweave.pipeline.training.whole_file import training_refusals, whole_file
 
 EVENTS_FOLDER, TABLE_FILE = "tensorboard", "epochs.csv"
 
@@ -19,13 +19,13 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        with disk_refusals(folder / EVENTS_FOLDER):
+        with training_refusals(folder / EVENTS_FOLDER):
             self._events = SummaryWriter(str(folder / EVENTS_FOLDER), purge_step=epoch + 1)
 
     def write(self, history: list[dict[str, Any]]) -> None:
         """The last epoch's record as events, and all of them as a table."""
         record = history[-1]
-        with disk_refusals(self.folder / EVENTS_FOLDER):
+        with training_refusals(self.folder / EVENTS_FOLDER):
             for name, value in record.items():
                 if name != "epoch" and value is not None:
                     self._events.add_scalar(name, value, record["epoch"])

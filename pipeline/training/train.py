@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanweave.pipeline.bundle import TRAIN_CONFIG, Bundle, build_part, find_bundle
+from scanweave.pipeline.network_settings import NetworkSettings, StrPath, expanded
 from scanweave.pipeline.progress import Progress, Stage, silent
-from scanweave.pipeline.segment_settings import StrPath, expanded
 from scanweave.pipeline.training.place import check_free
 from scanweave.pipeline.training.train_record import cross_validation_record, training_record, write_record
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
-from scanweave.pipeline.training.whole_file import disk_refusals
+from scanweave.pipeline.training.whole_file import training_refusals
 from scanweave.transforms.io.remarks import quiet
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def train(
         return _train_one(bundle, {**shared, "output_dir": folder}, progress)
     folds = list(range(settings.folds)) if settings.fold is None else [settings.fold]
     for fold in folds:  # the last one is not to be refused when the others are done
-        with disk_refusals(folder):
+        with training_refusals(folder):
             check_free(folder / _FOLD.format(fold), settings.resume)
     done, measured = [], []
     for number, fold in enumerate(folds):
@@ -103,10 +103,10 @@ def _train_one(bundle: Bundle, overrides: Mapping[str, Any], progress: Progress)
 
 def _measure(images: StrPath, training: Training, settings: TrainSettings, progress: Progress) -> Evaluation:
     """The fold's weights on the patients that were held out."""
-    from scanweave.pipeline.evaluation.evaluate import EvaluateSettings, evaluate
+    from scanweave.pipeline.evaluation.evaluate import evaluate
 
     held_out = training.record["split"]["test"]
-    how = EvaluateSettings(settings.bundle, training.weights[0], settings.device, settings.precision, overwrite=True)
+    how = NetworkSettings(settings.bundle, training.weights[0], settings.device, settings.precision, overwrite=True)
     return evaluate(images, training.folder / EVALUATION_FOLDER, settings=how, only=held_out, progress=progress)
 
 

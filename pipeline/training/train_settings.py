@@ -8,7 +8,7 @@ from typing import Any
 
 from scanweave.errors import Code, Problem, UsageError
 from scanweave.pipeline.bundle import DEFAULT_BUNDLE
-from scanweave.pipeline.segment_settings import StrPath, expanded
+from scanweave.pipeline.network_settings import StrPath, expanded
 
 LEAST_FOLDS = 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +18,14 @@ from scanweave.pipeline.training.input_reference import input_reference
 from scanweave.pipeline.training.journal import Journal
 from scanweave.pipeline.training.judge import BEST_FILE, Judge
 from scanweave.pipeline.training.learner import Learner
-from scanweave.pipeline.training.place import check_free
+from scanweave.pipeline.training.place import alone, check_free
 from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Recipe
 from scanweave.pipeline.training.slices import SliceDataset
 from scanweave.pipeline.training.state import TrainingState
 from scanweave.pipeline.training.training_data import TrainingData
 from scanweave.pipeline.training.volumes import TrainingVolume
-from scanweave.pipeline.training.whole_file import disk_refusals
+from scanweave.pipeline.training.whole_file import training_refusals
 
 REFERENCE_FILE = "input_reference.json"
 
@@ -75,10 +76,15 @@ class Trainer:
         EnvironmentFailure
             DISK_FULL, OUTPUT_UNWRITABLE; NOT_FINITE_OUTPUT for a training that diverges.
         """
-        state = self._begin()
-        if not state.finished:
-            self._train(state, progress)
-        self.ranks.wait()
+        self._check_batches()
+        identity = self._identity()
+        with training_refusals(self.folder):
+            check_free(self.folder, self.resume)
+        with alone(self.folder) if self.ranks.first else nullcontext():
+            state = self._begin(identity)
+            if not state.finished:
+                self._train(state, progress)
+            self.ranks.wait()
         best = torch.load(self.folder / BEST_FILE, map_location="cpu", weights_only=True)
         return Trained(self.folder, state, best)
 
@@ -102,12 +108,8 @@ class Trainer:
         if journal:
             journal.close()
 
-    def _begin(self) -> TrainingState:
-        self._check_batches()
-        identity = self._identity()
-        with disk_refusals(self.folder):
-            there = check_free(self.folder, self.resume)
-            self.folder.mkdir(parents=True, exist_ok=True)
+    def _begin(self, identity: str) -> TrainingState:
+        there = check_free(self.folder, self.resume)
         self.ranks.wait()  # nobody writes before all have looked
         state = self._restored(identity) if there else TrainingState(identity)
         if self.ranks.first:
@@ -115,10 +117,11 @@ class Trainer:
         return state
 
     def _check_batches(self) -> None:
-        least = min(phase.batch for phase in self.recipe.phases)
-        if least < self.ranks.count:
-            message = f"expected batches of a slice or more for each of {self.ranks.count} processes, got {least}"
-            raise UsageError(Problem(Code.USAGE, message))
+        """Every process has the same number of slices: their gradients weigh the same."""
+        for phase in self.recipe.phases:
+            if phase.batch % self.ranks.count:
+                message = f"expected batches that {self.ranks.count} processes share evenly, got {phase.batch} slices"
+                raise UsageError(Problem(Code.USAGE, message))
 
     def _restored(self, identity: str) -> TrainingState:
         state = TrainingState.read(self.folder, identity)
@@ -130,8 +133,10 @@ class Trainer:
         return state
 
     def _identity(self) -> str:
+        """Of what a training begins with."""
         cases = [case.name for case in self.dataset.data]
-        told = (self.recipe, self.learner.settings, self.augment.settings, self.dataset.split, cases, self.ranks.count)
+        learner = (self.learner.settings, self.learner.fingerprint())
+        told = (self.recipe, *learner, self.augment.settings, self.dataset.split, cases, self.ranks.count)
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _volumes(self, progress: Progress) -> tuple[tuple[TrainingVolume, ...], tuple[TrainingVolume, ...]]:
@@ -155,7 +160,7 @@ class Trainer:
         if self.ranks.first and len(volumes) > 1:
             arrays = (volume.image.movedim(0, -1).numpy() for volume in volumes)
             reference = input_reference(arrays, self.dataset.roles)
-            with disk_refusals(self.folder / REFERENCE_FILE):
+            with training_refusals(self.folder / REFERENCE_FILE):
                 reference.write(self.folder / REFERENCE_FILE)
 
     def _check_finite(self, state: TrainingState) -> None:

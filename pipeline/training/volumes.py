@@ -18,7 +18,7 @@ from scanweave.errors import InputRefused
 from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
 from scanweave.pipeline.training.stages import CACHE_STEP
-from scanweave.pipeline.training.whole_file import disk_refusals, whole_file
+from scanweave.pipeline.training.whole_file import training_refusals, whole_file
 from scanweave.transforms.io.labelled_cases import Case
 
 
@@ -61,7 +61,7 @@ def load_volumes(
         DISK_FULL, OUTPUT_UNWRITABLE.
     """
     cache = Path(cache)
-    with disk_refusals(cache):
+    with training_refusals(cache):
         cache.mkdir(parents=True, exist_ok=True)
     chain = _hash_chain(preprocessing)
     volumes, problems = [], []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, Problem
+from scanweave.pipeline.disk_refusals import disk_refusals
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def whole_file(path: Path, mark: str = "") -> Iterator[IO[bytes]]:
         DISK_FULL, OUTPUT_UNWRITABLE.
     """
     beside = path.with_name(f".{path.name}{mark}.part")
-    with disk_refusals(path):
+    with training_refusals(path):
         try:
             with beside.open("wb") as stream:
                 yield stream
@@ -36,25 +36,6 @@ def whole_file(path: Path, mark: str = "") -> Iterator[IO[bytes]]:
             raise
 
 
-@contextmanager
-def disk_refusals(path: Path) -> Iterator[None]:
-    """What the system refuses inside the block as EnvironmentFailure: DISK_FULL, OUTPUT_UNWRITABLE."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        cause = _of_system(error)
-        if cause is None:
-            raise
-        if cause.errno in FULL_DISK:
-            problem = Problem(Code.DISK_FULL, "the disk is full; with space on it, --resume goes on", path.name)
-        else:
-            reason = cause.strerror or type(cause).__name__
-            problem = Problem(Code.OUTPUT_UNWRITABLE, f"the training cannot be written: {reason}", path.name)
-        raise EnvironmentFailure(problem) from error
-
-
-def _of_system(error: BaseException | None) -> OSError | None:
-    """`torch.save` raises a RuntimeError of its own over what the stream raised."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
-    return error
+def training_refusals(path: Path) -> AbstractContextManager[None]:
+    """`disk_refusals` of a training, which goes on where it was."""
+    return disk_refusals(path, what="the training", full="with space on it, --resume goes on")

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError
+    from scanweave.pipeline.evaluation.evaluate import evaluate
     from scanweave.pipeline.inspection import Inspection
+    from scanweave.pipeline.network_settings import NetworkSettings
     from scanweave.pipeline.progress import Stage
     from scanweave.pipeline.segment_settings import SegmentSettings
     from scanweave.pipeline.segmented import SegmentedStudy
     from scanweave.pipeline.study import inspect, segment
+    from scanweave.pipeline.training.train import train
+    from scanweave.pipeline.training.train_settings import TrainSettings
     from scanweave.transforms.geometry import Volume
     from scanweave.transforms.io.series import Series
 
@@ -30,17 +34,21 @@ __all__ = [
     "EnvironmentFailure",
     "InputRefused",
     "Inspection",
+    "NetworkSettings",
     "Problem",
     "ScanweaveError",
     "SegmentSettings",
     "SegmentedStudy",
     "Series",
     "Stage",
+    "TrainSettings",
     "UsageError",
     "Volume",
     "__version__",
+    "evaluate",
     "inspect",
     "segment",
+    "train",
 ]
 
 _HOMES = {
@@ -48,16 +56,20 @@ _HOMES = {
     "EnvironmentFailure": "scanweave.errors",
     "InputRefused": "scanweave.errors",
     "Inspection": "scanweave.pipeline.inspection",
+    "NetworkSettings": "scanweave.pipeline.network_settings",
     "Problem": "scanweave.errors",
     "ScanweaveError": "scanweave.errors",
     "SegmentSettings": "scanweave.pipeline.segment_settings",
     "SegmentedStudy": "scanweave.pipeline.segmented",
     "Series": "scanweave.transforms.io.series",
     "Stage": "scanweave.pipeline.progress",
+    "TrainSettings": "scanweave.pipeline.training.train_settings",
     "UsageError": "scanweave.errors",
     "Volume": "scanweave.transforms.geometry",
+    "evaluate": "scanweave.pipeline.evaluation.evaluate",
     "inspect": "scanweave.pipeline.study",
     "segment": "scanweave.pipeline.study",
+    "train": "scanweave.pipeline.training.train",
 }
 """Public names are imported when they are asked for (PEP 562): `import scanweave` costs nothing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +53,26 @@ def find_cases(root: Path, roles: Sequence[str]) -> tuple[Case, ...]:
     Raises
     ------
     InputRefused
-        INPUT_NOT_FOUND, EMPTY_INPUT for a folder without a case, MISSING_LABEL for an image without its mask.
+        INPUT_NOT_FOUND, EMPTY_INPUT for a folder without a case, MISSING_LABEL for an image without its mask,
+        DUPLICATE_POSITION for two cases of one name.
     """
     check_reachable(root)
     cases = _pairs(root) or _nifti_folders(root, roles) or _slice_folders(root)
     if not cases:
         layouts = "<patient>/<patient>_<n>.tif with masks, <case>/flair.nii.gz with label.nii.gz, images/ + labels/"
         raise InputRefused(Problem(Code.EMPTY_INPUT, f"expected cases with masks ({layouts}), found none", root.name))
+    _check_names(cases)
     return tuple(sorted(cases, key=lambda case: case.name))
+
+
+def _check_names(cases: Sequence[Case]) -> None:
+    """x.png beside x.tif: figures, pictures and splits go by names."""
+    counts = Counter(case.name for case in cases)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise InputRefused(
+            [Problem(Code.DUPLICATE_POSITION, "two cases of one name", f"case {name}") for name in twice]
+        )
 
 
 def _pairs(root: Path) -> list[Case]:

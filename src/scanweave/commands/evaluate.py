@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="OUT", type=path, help="for figures and pictures; without it none is written")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
-    parser.add_argument("--components", choices=("largest", "all"), help="which connected parts stay")
+    parser.add_argument("--components", choices=("likely", "largest", "all"), help="which parts stay")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing evaluation")
     add_common(parser)
 
@@ -32,10 +32,11 @@ def run(options: argparse.Namespace) -> None:
     """Evaluate; a table, or the content of evaluation.json."""
     with progress_shown(EVALUATE_STEPS, wanted=not options.json) as progress:
         progress(Stage(LOAD))
-        from scanweave.pipeline.evaluation.evaluate import EvaluateSettings, evaluate
+        from scanweave.pipeline.evaluation.evaluate import evaluate
         from scanweave.pipeline.evaluation.evaluation_text import evaluation_text
+        from scanweave.pipeline.network_settings import NetworkSettings
 
-        settings = EvaluateSettings(
+        settings = NetworkSettings(
             bundle=options.bundle,
             weights=options.weights,
             device=options.device,

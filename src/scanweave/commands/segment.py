@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     parser.add_argument("--outputs", metavar="LIST", help=f"of {', '.join(OUTPUTS)} (comma-separated)")
-    parser.add_argument("--components", choices=("largest", "all"), help="which connected parts stay")
+    parser.add_argument("--components", choices=("likely", "largest", "all"), help="which parts stay")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
 
 
