@@ -36,7 +36,7 @@ def test_learns_and_leaves_what_it_says(trained: tuple[Path, dict], training_bun
     out, record = trained
     assert {path.name for path in out.iterdir()} == {
         "best.pt", "last.pt", "model.pt", "training.json", "split.json", "epochs.csv", "tensorboard", "cache",
-        "input_reference.json",
+        "input_reference.json", ".lock",
     }  # fmt: skip
     assert record == json.loads((out / "training.json").read_text())
     assert record["weights"]["sha256"] == file_sha256(out / "model.pt")
