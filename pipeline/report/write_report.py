@@ -1,4 +1,7 @@
-"""Writing the report of one study: one HTML file that needs nothing else, runs no script and asks no network."""
+"""Writing the report of one study: one HTML file that needs nothing else and asks no network.
+
+Everything can be read without a script; where the browser runs the page's own, a viewer shows the volumes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from scanweave.errors import printable
 from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
 from scanweave.pipeline.report.pictures import SlicePicture, Slices, slice_pictures
 from scanweave.pipeline.report.view import View
+from scanweave.pipeline.report.viewer.viewer import Viewer, make_viewer
 from scanweave.pipeline.report.wording import answer, motions
 from scanweave.pipeline.result import flags_of
 from scanweave.transforms.load_study import LoadedStudy
@@ -20,19 +24,32 @@ from scanweave.transforms.preview import display_axis
 from scanweave.transforms.rigid import RigidResult
 
 TEMPLATE = "report.html"
+MAX_BYTES = 20_000_000
+"""Of a page: what mail systems and archives still take."""
 
 
 def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str, Any], name: str) -> None:
     """Write the page of `study` (what came out of the chain) to `path`; `name` is that of its folder.
 
     Words and figures are those of `result`, the content of result.json, so that nothing is told here of the patient
-    that is not told there. Under 20 MB for every volume.
+    that is not told there. Under `MAX_BYTES` for every volume: the viewer takes what the sheet leaves.
     """
     slices, view = _slices(study, known_mm=result["volume_ml"] is not None)
-    path.write_text(_page(study, result, slices, view, name), encoding="utf-8")
+    page = _page(study, result, slices, view, name)
+    viewer = make_viewer(study, view.name, MAX_BYTES - len(page.encode()))
+    if viewer is not None:
+        page = _page(study, result, slices, view, name, viewer)
+    path.write_text(page, encoding="utf-8", newline="\n")
 
 
-def _page(study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slices, view: View, name: str) -> str:
+def _page(
+    study: Mapping[Hashable, Any],
+    result: Mapping[str, Any],
+    slices: Slices,
+    view: View,
+    name: str,
+    viewer: Viewer | None = None,
+) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -57,6 +74,7 @@ def _page(study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slic
         motions=motions(result, {role: found.flag_reason for role, found in registration.items()}),
         planes=_planes(study, _reference_role(loaded)),
         seconds=result["seconds"],
+        viewer=viewer,
     )
 
 

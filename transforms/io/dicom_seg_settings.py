@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 RESEARCH_ONLY = "Research use only; not a medical device"
 LO_LENGTH = 64
 ST_LENGTH = 1024
 """Longest values of these VRs, in characters (PS3.5 table 6.2-1)."""
 _ELLIPSIS = "..."
+
+
+class SegKind(StrEnum):
+    """SegmentationType (PS3.3 C.8.20.2.3), as DICOM spells it."""
+
+    BINARY = "BINARY"
+    FRACTIONAL = "FRACTIONAL"
+    LABELMAP = "LABELMAP"
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,10 @@ BRAIN = Concept("12738006", "SCT", "Brain")
 class SegSettings:
     """What the file says of its one segment and of how it was made. Text is cut to what its VR holds.
 
-    `flags` are reasons for doubt: any of them puts REVIEW into the SeriesDescription. `substituted` names the
-    roles that another series stood in for. `run` is whatever else the result depends on (bundle, precision,
-    component rule): it is not written, but results that differ in it get different UIDs.
+    `all_frames` keeps frames without any voxel, for readers that want one for each slice of the source. `flags` are
+    reasons for doubt: any of them puts REVIEW into the SeriesDescription. `substituted` names the roles that another
+    series stood in for. `run` is whatever else the result depends on (bundle, precision, component rule): it is not
+    written, but results that differ in it get different UIDs.
 
     Raises
     ------
@@ -44,6 +54,8 @@ class SegSettings:
     algorithm: str
     version: str
     weights_sha256: str
+    kind: SegKind = SegKind.BINARY
+    all_frames: bool = False
     series_description: str = "scanweave segmentation"
     flags: tuple[str, ...] = ()
     substituted: tuple[str, ...] = ()
@@ -60,6 +72,11 @@ class SegSettings:
         for name in ("label", "algorithm", "version", "weights_sha256"):
             if not plain_text(getattr(self, name)):
                 raise ValueError(f"expected a {name} that is not empty")
+
+    @property
+    def of_the_finding(self) -> SegSettings:
+        """These settings but for what tells the objects of one finding apart: kind, frames, name and notes."""
+        return replace(self, kind=SegKind.BINARY, all_frames=False, series_description="", notes="")
 
     @property
     def titled(self) -> str:

@@ -18,6 +18,7 @@ from scanweave.transforms.selection import series_vocabulary as vocabulary
 Words = tuple[str, ...]
 
 _BEFORE_LOWERING = (
+    (re.compile(r"f[lL]a[iI]r|F[lL]A[iI][rR]"), "flair"),
     (re.compile(r"m[iI][nN]?IP"), "mip"),
     (re.compile(r"(?<![A-Za-z0-9])(?:sub|ses|run|task|dir)-[A-Za-z0-9]+"), " "),  # BIDS entities: identifiers
     (re.compile(r"(?<=[a-z])(?=[A-Z])"), " "),
@@ -35,6 +36,8 @@ _SIGNS = (
     (re.compile(r"(?<![a-z0-9])c-(?![a-z0-9])|(?:^|(?<=\s))-c(?![a-z0-9])"), " -c "),
     (re.compile(r"(?<![a-z])b\s?=?\s?\d{3,4}(?![0-9])"), " bvalue "),
     (re.compile(r"(?<![a-z])fa\s?=?\s?\d+"), " "),  # a flip angle, not fractional anisotropy
+    (re.compile(r"(?<![a-z0-9])[clt]-(?=o?(?:ax|sag|cor)(?![a-z]))"), " spine "),  # GE: "c-OSag_T1", "L-OAx_T1"
+    (re.compile(r"(?<![0-9])1[0-7][0-9]\s?mm(?![a-z0-9])"), " smallfield "),  # a field of view, no slice's thickness
     (re.compile(r"post.?processed|post.?processing"), " postprocessed "),
 )
 _WORD = re.compile(r"[+-]c(?![a-z0-9])|[a-z0-9]+")

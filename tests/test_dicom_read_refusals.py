@@ -1,0 +1,301 @@
+"""Each reason to refuse a series, by its header alone, beside the smallest repair, with which it is read."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_forms import codes, enhanced, indexed, mr_slices, only_series, pixels_of, read_only, save, stored_as
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, RLELossless
+
+from scanweave.pipeline.doctor.decoder_samples import SAMPLES
+from scanweave.transforms.io import volume_limits
+from scanweave.transforms.io.dicom_index import index_dicom
+
+Slices = list[Dataset]
+Change = Callable[[Slices], object]
+
+
+def every(**values: object) -> Change:
+    """Attributes of all slices; None removes one."""
+    return lambda slices: [put(item, values) for item in slices]
+
+
+def one(**values: object) -> Change:
+    """Attributes of one slice in the middle."""
+    return lambda slices: put(slices[3], values)
+
+
+def put(item: Dataset, values: dict[str, object]) -> None:
+    for keyword, value in values.items():
+        if value is None:
+            delattr(item, keyword)
+        else:
+            setattr(item, keyword, value)
+
+
+def moved(axis: int, mm: Callable[[int], float]) -> Change:
+    """Slice n moves along the rows (0), the columns (1) or the slices (2)."""
+
+    def change(slices: Slices) -> None:
+        cosines = np.array(slices[0].ImageOrientationPatient, float).reshape(2, 3)
+        along = np.vstack([cosines, np.cross(*cosines)])[axis]
+        for n, item in enumerate(slices):
+            position = np.array(item.ImagePositionPatient, float) + along * mm(n)
+            item.ImagePositionPatient = [f"{value:.6f}" for value in position]
+
+    return change
+
+
+def turned(degrees: float) -> Change:
+    def change(slices: Slices) -> None:
+        row, column = np.array(slices[3].ImageOrientationPatient, float).reshape(2, 3)
+        angle = np.deg2rad(degrees)
+        cosines = [*(np.cos(angle) * row + np.sin(angle) * column), *(np.cos(angle) * column - np.sin(angle) * row)]
+        slices[3].ImageOrientationPatient = [f"{value:.9f}" for value in cosines]
+
+    return change
+
+
+def only(count: int) -> Change:
+    """The first slices."""
+    return lambda slices: slices.__delitem__(slice(count, None))
+
+
+def again(**values: object) -> Change:
+    """The middle slice once more, with other attributes."""
+
+    def change(slices: Slices) -> None:
+        slices.append(copy.deepcopy(slices[3]))
+        put(slices[-1], values)
+
+    return change
+
+
+def cropped(slices: Slices) -> None:
+    slices[3].PixelData = pixels_of(slices[3])[:-1].tobytes()
+    slices[3].Rows -= 1
+
+
+def coloured(slices: Slices) -> None:
+    for item in slices:
+        gray = (pixels_of(item) >> 4).astype(np.uint8)
+        item.PixelData = np.repeat(gray[..., None], 3, axis=2).tobytes()
+        item.SamplesPerPixel, item.PlanarConfiguration, item.PhotometricInterpretation = 3, 0, "RGB"
+        item.BitsAllocated, item.BitsStored, item.HighBit = 8, 8, 7
+
+
+def decimals(slices: Slices) -> None:
+    for item in slices:
+        item.FloatPixelData = pixels_of(item).astype("<f4").tobytes()
+        item.BitsAllocated = 32
+        del item.PixelData
+
+
+def pixels_lost(slices: Slices) -> None:
+    slices[3].PixelData = slices[3].PixelData[:-100]
+
+
+def pixels_gone(slices: Slices) -> None:
+    del slices[3].PixelData
+
+
+def sample(name: str, bits: int) -> Change:
+    """Every slice is the sample of a compressed image that `scanweave doctor` tries, 32 x 32 pixels."""
+
+    def change(slices: Slices) -> None:
+        for item in slices:
+            item.PixelData = pydicom.encaps.encapsulate([SAMPLES[name].frame])
+            item["PixelData"].VR, item["PixelData"].is_undefined_length = "OB", True
+            item.file_meta.TransferSyntaxUID = JPEGBaseline8Bit if name == "JPEG baseline" else JPEGExtended12Bit
+            item.Rows = item.Columns = 32
+            item.BitsAllocated, item.BitsStored, item.HighBit = 8 if bits == 8 else 16, bits, bits - 1
+
+    return change
+
+
+def syntax(uid: str) -> Change:
+    """Compressed slices that are said to be compressed otherwise."""
+
+    def change(slices: Slices) -> None:
+        for n, item in enumerate(slices):
+            slices[n] = stored_as(item, RLELossless)
+            slices[n].file_meta.TransferSyntaxUID = pydicom.uid.UID(uid)
+
+    return change
+
+
+def compressed(slices: Slices) -> None:
+    slices[3] = stored_as(slices[3], JPEGLSLossless)
+
+
+def compressed_and_cut(slices: Slices) -> None:
+    """The fragment says that it is longer than the file."""
+    compressed(slices)
+    whole = slices[3].PixelData
+    at = whole.rindex(b"\xfe\xff\x00\xe0") + 4
+    slices[3].PixelData = whole[:at] + (1 << 20).to_bytes(4, "little") + whole[at + 4 :]
+
+
+def mosaic(kind: str) -> Change:
+    return every(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", kind])
+
+
+def private_mosaic(count: int) -> Change:
+    """Siemens' and United Imaging's own elements, by which a mosaic is known whose ImageType was cleaned."""
+
+    def change(slices: Slices) -> None:
+        for item in slices:
+            item.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", count)
+
+    return change
+
+
+def nothing(slices: Slices) -> None:
+    """The series as it is."""
+
+
+OWN = "9.9"
+CASES: dict[str, tuple[list[str], Change, Change]] = {
+    "slice missing": (["MISSING_SLICE"], lambda s: s.pop(3), lambda s: s.pop(0)),
+    "uneven": (["UNEVEN_SPACING"], moved(2, lambda n: 0.5 * (n == 3)), moved(2, lambda n: 0.04 * (n == 3))),
+    "tilt": (["TILT"], moved(1, lambda n: 0.5 * n), moved(1, lambda n: 0.02 * n)),
+    "two orientations": (["MIXED_ORIENTATION"], turned(2), turned(0.03)),
+    "two matrices": (["MIXED_MATRIX"], cropped, nothing),
+    "two pixel spacings": (["MIXED_MATRIX"], one(PixelSpacing=[0.9, 1.2]), one(PixelSpacing=[0.9, 1.1005])),
+    "two frames of reference": (
+        ["MIXED_FRAME_OF_REFERENCE"], one(FrameOfReferenceUID=OWN), every(FrameOfReferenceUID=OWN),
+    ),
+    "two at one place": (["DUPLICATE_POSITION"], again(SOPInstanceUID=OWN), again()),
+    "no position": (["MISSING_GEOMETRY"], one(ImagePositionPatient=None), one(SliceThickness=None)),
+    "a position of two numbers": (["MISSING_GEOMETRY"], one(ImagePositionPatient=["1", "2"]), nothing),
+    "no orientation": (["MISSING_GEOMETRY"], every(ImageOrientationPatient=None), every(EchoTime=None)),
+    "no pixel spacing": (["MISSING_GEOMETRY"], every(PixelSpacing=None), every(SliceThickness="0")),
+    "two slices": (["TOO_FEW_SLICES"], only(2), only(3)),
+    "CT": (["NOT_MR"], every(Modality="CT"), nothing),
+    "one slice is no MR": (["NOT_MR"], one(Modality="PT"), nothing),
+    "one slice of another patient": (["PATIENT_MISMATCH"], one(PatientID="Q"), every(PatientID="Q")),
+    "one slice of another study": (["MULTIPLE_STUDIES"], one(StudyInstanceUID=OWN), every(StudyInstanceUID=OWN)),
+    "colours": (["UNSUPPORTED_FORM"], coloured, nothing),
+    "white is zero in one slice": (["UNSUPPORTED_FORM"], one(PhotometricInterpretation="MONOCHROME1"), nothing),
+    "decimals": (["UNSUPPORTED_FORM"], decimals, nothing),
+    "mosaic": (["UNSUPPORTED_FORM"], mosaic("MOSAIC"), mosaic("NORM")),
+    "mosaic of United Imaging": (["UNSUPPORTED_FORM"], mosaic("VFRAME"), mosaic("DIS2D")),
+    "mosaic by a private element": (["UNSUPPORTED_FORM"], private_mosaic(36), private_mosaic(1)),
+    "bits that are not the lowest": (["UNSUPPORTED_FORM"], every(HighBit=15), every(BitsStored=16, HighBit=15)),
+    "twelve bits packed": (["UNSUPPORTED_FORM"], every(BitsAllocated=12), nothing),
+    "more bits stored than there are": (["UNREADABLE"], every(BitsStored=20, HighBit=19), nothing),
+    "sign not said": (["UNREADABLE"], every(PixelRepresentation=None), every(PixelRepresentation=1)),
+    "JPEG with loss and 12 bits": (
+        ["UNSUPPORTED_SYNTAX"], sample("JPEG extended (12 bits)", 12), sample("JPEG extended (8 bits)", 8),
+    ),
+    "video": (["UNSUPPORTED_SYNTAX"], syntax("1.2.840.10008.1.2.4.103"), syntax("1.2.840.10008.1.2.5")),
+    "a syntax of nobody's": (["UNSUPPORTED_SYNTAX"], syntax("1.2.3.4.5"), syntax("1.2.840.10008.1.2.5")),
+    "pixels cut": (["TRUNCATED"], pixels_lost, nothing),
+    "pixels missing": (["TRUNCATED"], pixels_gone, nothing),
+    "compressed pixels cut": (["TRUNCATED"], compressed_and_cut, compressed),
+    "an edge too long": (["TRUNCATED", "TOO_LARGE", "MIXED_MATRIX"], one(Columns=5000), nothing),
+    "five things at once": (
+        ["PATIENT_MISMATCH", "TRUNCATED", "TILT", "MISSING_SLICE", "NOT_MR"],
+        lambda s: [pixels_lost(s), one(PatientID="Q")(s), moved(1, lambda n: n)(s), s.pop(2), every(Modality="CT")(s)],
+        nothing,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("expected", "break_it", "repair"), CASES.values(), ids=CASES)
+def test_refused_with_all_its_reasons_and_read_when_repaired(
+    expected: list[str], break_it: Change, repair: Change, tmp_path: Path
+) -> None:
+    for change, folder in ((break_it, tmp_path / "bad"), (repair, tmp_path / "good")):
+        slices = mr_slices()
+        change(slices)
+        save(slices, folder)
+    assert codes(tmp_path / "bad") == expected
+    assert read_only(tmp_path / "good").array.max() > 0
+
+
+def test_every_code_of_a_series_has_a_case_with_its_repair() -> None:
+    """Of those a header can tell; the decoder's are in test_dicom_read_decoder.py, the voxels' in test_refusals.py."""
+    of_a_series = {
+        "TRUNCATED", "UNREADABLE", "UNSUPPORTED_SYNTAX", "UNSUPPORTED_FORM", "TOO_LARGE", "MISSING_GEOMETRY",
+        "MIXED_ORIENTATION", "MIXED_MATRIX", "MIXED_FRAME_OF_REFERENCE", "DUPLICATE_POSITION", "TILT",
+        "MISSING_SLICE", "UNEVEN_SPACING", "NOT_MR", "TOO_FEW_SLICES", "PATIENT_MISMATCH", "MULTIPLE_STUDIES",
+    }  # fmt: skip
+    assert {code for expected, _, _ in CASES.values() for code in expected} == of_a_series
+
+
+def test_what_is_wrong_with_many_files_is_said_once(tmp_path: Path) -> None:
+    slices = mr_slices()
+    syntax("1.2.840.10008.1.2.4.103")(slices)
+    (problem,) = only_series(save(slices, tmp_path / "s")).problems
+    assert str(problem).endswith("(000.dcm and 5 more)")
+
+
+# --- sizes, before anything is decoded ------------------------------------------------------------------------------
+
+
+def test_size_is_refused_by_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save(mr_slices(), tmp_path / "s")
+    voxels = 6 * 40 * 36
+    monkeypatch.setattr(volume_limits, "MAX_VOXELS", voxels - 1)
+    assert codes(folder) == ["TOO_LARGE"]
+    monkeypatch.setattr(volume_limits, "MAX_VOXELS", voxels)
+    assert codes(folder) == []
+
+
+def test_frames_that_are_only_claimed_count(tmp_path: Path) -> None:
+    made = enhanced(mr_slices())
+    made.NumberOfFrames = 2_000_000_000
+    assert {"TOO_LARGE", "TRUNCATED"} <= set(codes(save([made], tmp_path / "s")))
+    made.file_meta.TransferSyntaxUID = RLELossless
+    made.PixelData = pydicom.encaps.encapsulate([b"0"] * 6)
+    made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
+    assert "TOO_LARGE" in codes(save([made], tmp_path / "t")), "its compressed length says nothing"
+
+
+# --- one header, several values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
+def test_several_uids_for_one_are_refused(keyword: str, tmp_path: Path) -> None:
+    slices = mr_slices()
+    setattr(slices[2], keyword, ["1.2.2", "1.2.3"])
+    folder = save(slices, tmp_path / "s")
+    found = index_dicom(sorted(folder.iterdir()))
+    assert [problem.code for problem in found.stray_problems] == ["UNREADABLE"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_frames_of_reference_in_one_header_are_read_as_one(tmp_path: Path) -> None:
+    folder = save(mr_slices(), tmp_path / "s", lambda d, n: put(d, {"FrameOfReferenceUID": ["1.2.8", "1.2.9"]}))
+    assert read_only(folder).array.shape == (36, 40, 6)
+
+
+# --- repetitions ----------------------------------------------------------------------------------------------------
+
+
+def test_exact_copies_are_one_and_other_pixels_under_one_uid_are_refused(tmp_path: Path) -> None:
+    slices = mr_slices()
+    folder = save([*slices, slices[2], stored_as(slices[4], RLELossless)], tmp_path / "s")
+    assert len(only_series(folder).files) == 6, "a copy, and a compressed copy"
+    changed = copy.deepcopy(slices[2])
+    changed.PixelData = (pixels_of(changed) // 2).tobytes()
+    save([changed], tmp_path / "s" / "again")
+    found = index_dicom(sorted(path for path in folder.rglob("*.dcm")))
+    assert [problem.code for problem in found.stray_problems] == ["UNREADABLE"]
+
+
+def test_a_broken_part_of_a_uid_does_not_spoil_the_others(tmp_path: Path) -> None:
+    """Two echoes, of which one lacks a slice."""
+    echoes = [mr_slices(), mr_slices()]
+    for item in echoes[1]:
+        item.EchoTime, item.SOPInstanceUID = "20", f"{item.SOPInstanceUID}.2"
+    echoes[1].pop(2)
+    found = {item.part: item for item in indexed(save([*echoes[0], *echoes[1]], tmp_path / "s"))}
+    assert {part: len(item.problems) for part, item in found.items()} == {"echo 90": 0, "echo 20": 1}
