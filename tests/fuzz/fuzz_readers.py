@@ -50,6 +50,7 @@ class Trial:
     seed: str
     outcome: str  # "read", a code, or "DEFECT"
     seconds: float
+    series_read: int = 0
     detail: str = ""
 
 
@@ -92,6 +93,7 @@ def _record(
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "inputs": len(trials),
+        "series_read": sum(trial.series_read for trial in trials),
         "outcomes": dict(Counter(trial.outcome for trial in trials).most_common()),
         "seeds": dict(Counter(trial.seed for trial in trials).most_common()),
         "slowest": asdict(max(trials, key=lambda trial: trial.seconds)) if trials else None,
@@ -117,7 +119,7 @@ def _batch(seeds: list[Seed], numbers: range, folder: Path, keep: Path | None) -
     if len(trials) < len(numbers):
         died = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
         number = numbers[len(trials)]
-        trials.append(Trial(number, _seed_of(seeds, number).name, "DEFECT", SECONDS, f"the process ended: {died}"))
+        trials.append(Trial(number, _seed_of(seeds, number).name, "DEFECT", SECONDS, 0, f"the process ended: {died}"))
     for trial in trials if keep else ():
         if trial.outcome == "DEFECT":
             _write(seeds, trial.number, Path(keep or "", str(trial.number)))
@@ -147,13 +149,13 @@ def _trial(seeds: list[Seed], number: int, folder: Path, decoder: PixelDecoder) 
     seed = _seed_of(seeds, number)
     target = _write(seeds, number, folder)
     began = time.process_time()
-    detail = ""
+    detail, read = "", 0
     try:
-        ended = outcome(target, decoder)
+        ended, read = outcome(target, decoder)
     except Exception:
         ended, detail = "DEFECT", traceback.format_exc()
     shutil.rmtree(folder)
-    return asdict(Trial(number, seed.name, ended, round(time.process_time() - began, 3), detail))
+    return asdict(Trial(number, seed.name, ended, round(time.process_time() - began, 3), read, detail))
 
 
 def _seed_of(seeds: list[Seed], number: int) -> Seed:

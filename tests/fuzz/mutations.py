@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pydicom
 from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 
 Mutation = Callable[[bytes, random.Random], bytes]
 HEAD_BYTES = 4096
@@ -16,7 +17,8 @@ HEAD_BYTES = 4096
 _PIXELS = 0x7FE0
 NUMBERS = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 TEXTS = (
-    "", " ", "0", "-1", "1", "nan", "inf", "-inf", "1e400", "1e-400", "99999999999999999999", "0.5", "-0.0", "abc", "\\",
+    "", " ", "0", "-1", "1", "nan", "inf", "-inf", "1e400", "1e-400", "99999999999999999999", "0.5", "-0.0", "abc",
+    "\\",
     "1\\2", "1\\2\\3\\4\\5\\6", "1\\0\\0\\0\\1\\0", "0\\0\\0\\0\\0\\0", "..", "../../x", "1.2.840.10008.1.2.4.90",
     "MR", "CT", "MONOCHROME1", "RGB", "PALETTE COLOR", "a" * 300, "\x00", "\x1b[2J", "é", "20000101", "250000",
 )  # fmt: skip
@@ -95,7 +97,7 @@ def _other_values(content: bytes, chance: random.Random) -> bytes:
     implicit, little = dataset.original_encoding
     for _ in range(chance.choice((1, 1, 2, 3))):
         place = chance.choice(_places(dataset))
-        tag = chance.choice([tag for tag in place.keys() if tag.group != _PIXELS or chance.random() < 0.3])
+        tag = chance.choice([tag for tag in _tags(place) if tag.group != _PIXELS or chance.random() < 0.3])
         element = place.get_item(tag)
         if chance.random() < 0.15:
             del place[tag]
@@ -112,8 +114,13 @@ def _other_values(content: bytes, chance: random.Random) -> bytes:
 
 def _places(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
     """The dataset, twice, and the items of its sequences."""
-    sequences = [dataset[tag].value for tag in dataset.keys() if dataset.get_item(tag).VR == "SQ"]
+    sequences = [dataset[tag].value for tag in _tags(dataset) if dataset.get_item(tag).VR == "SQ"]
     return [dataset, dataset, *(item for sequence in sequences for item in sequence if len(item))]
+
+
+def _tags(dataset: pydicom.Dataset) -> list[BaseTag]:
+    """Without decoding an element, as iterating over the dataset would."""
+    return list(dataset.keys())
 
 
 def _value(value: bytes, chance: random.Random) -> bytes:

@@ -17,15 +17,17 @@ from scanweave.transforms.selection.select import assign_roles
 READ = "read"
 
 
-def outcome(path: Path, decoder: PixelDecoder) -> str:
+def outcome(path: Path, decoder: PixelDecoder) -> tuple[str, int]:
     """What comes of it, `READ` or the code of a refusal: indexed, chosen from, and every good series read.
+
+    Beside it, how many series were read.
 
     Raises
     ------
     Exception
         Anything else is a defect.
     """
-    found_nothing = ""
+    refused, read = READ, 0
     with quiet():
         try:
             with find_study(StudyRequest.of(path), [role.name for role in ROLES]) as found:
@@ -34,7 +36,7 @@ def outcome(path: Path, decoder: PixelDecoder) -> str:
                     assign_roles(study.series, ROLES, study.chosen)
                 except ScanweaveError as refusal:
                     _check(refusal)
-                    found_nothing = refusal.code.value
+                    refused = refusal.code.value
                 for series in found.series:
                     if series.problems:
                         continue
@@ -42,12 +44,13 @@ def outcome(path: Path, decoder: PixelDecoder) -> str:
                         read_dicom_volume(series, decoder)
                     elif series.source == "nifti":
                         read_nifti(series.files[0])
+                    read += 1
         except ScanweaveError as refusal:
             _check(refusal)
-            return refusal.code.value
+            return refusal.code.value, read
         except MemoryError:
-            return Code.OUT_OF_MEMORY.value
-    return found_nothing or READ
+            return Code.OUT_OF_MEMORY.value, read
+    return refused, read
 
 
 def _check(refusal: ScanweaveError) -> None:

@@ -25,9 +25,16 @@ SERIES = (
 )  # fmt: skip
 MOST_SLICES = 5
 COMPRESSED = {
-    "JPEG lossless": "1.2.840.10008.1.2.4.70", "JPEG-LS": "1.2.840.10008.1.2.4.80", "JPEG 2000": "1.2.840.10008.1.2.4.90",
+    "JPEG lossless": "1.2.840.10008.1.2.4.70",
+    "JPEG-LS": "1.2.840.10008.1.2.4.80",
+    "JPEG 2000": "1.2.840.10008.1.2.4.90",
     "RLE": "1.2.840.10008.1.2.5",
-}  # fmt: skip
+}
+NATIVE = {
+    "implicit": ImplicitVRLittleEndian,
+    "big endian": ExplicitVRBigEndian,
+    "deflated": DeflatedExplicitVRLittleEndian,
+}
 Files = dict[str, bytes]
 """Contents by path below the input."""
 
@@ -55,9 +62,7 @@ def make_seeds(folder: Path, data: Path | None) -> list[Seed]:
     """The seeds, made in `folder`; with the real scans below `data`."""
     plain = save(mr_slices()[:4], folder / "plain")
     seeds = [_dicom("plain", plain)]
-    for name, syntax in (
-        ("implicit", ImplicitVRLittleEndian), ("big endian", ExplicitVRBigEndian), ("deflated", DeflatedExplicitVRLittleEndian)
-    ):  # fmt: skip
+    for name, syntax in NATIVE.items():
 
         def change(dataset: pydicom.Dataset, n: int, syntax: str = syntax) -> None:
             dataset.file_meta.TransferSyntaxUID = syntax

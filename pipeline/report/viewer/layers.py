@@ -21,7 +21,9 @@ ZIP_LEVEL = 6
 SAMPLE_SLICES = 24
 """Of each series so many are compressed to guess how long the whole will be."""
 LEAST_SHRINK = 0.93
-"""A guess that was too high is followed by a grid of at most this share of the voxels."""
+"""A grid that takes too much is followed by one of at most this share of its voxels."""
+USED = 0.85
+"""Of the budget; where a first guess leaves more than the rest of it, a finer grid is tried once."""
 FEWEST_VOXELS = 4096
 """Below it there is nothing to look at."""
 ROUNDING = 1e-9
@@ -58,16 +60,24 @@ def layers(sources: Sources, budget: int) -> tuple[list[Layer], Grid] | None:
     """
     whole = math.prod(sources.grid.shape)
     grid, share = sources.grid, budget / max(_guess(sources), 1)
+    best, refined = None, False
     while True:
         if share < 1:
             grid = _coarser(sources.grid, share)
         if math.prod(grid.shape) < min(FEWEST_VOXELS, whole):
-            return None
+            return best
         found = _encoded(sources, grid)
         length = sum(len(layer.nifti) for layer in found)
+        kept = math.prod(grid.shape) / whole
         if length <= budget:
-            return found, grid
-        share = math.prod(grid.shape) / whole * min(LEAST_SHRINK, budget / length)
+            best = found, grid
+            if kept == 1 or refined or length > USED * budget:
+                return best
+            refined, share = True, kept * budget / length * LEAST_SHRINK
+        elif best is not None:
+            return best
+        else:
+            share = kept * min(LEAST_SHRINK, budget / length)
 
 
 def any_within(mask: npt.NDArray[np.bool_], shape: tuple[int, int, int]) -> Bytes:

@@ -5,6 +5,7 @@ const MASK = "mask", PROBABILITY = "probability";
 const MASK_COLOUR = [255, 212, 0];
 const CURSOR_COLOUR = [0.38, 0.75, 0.89, 1];
 const FACING = [200, 12]; // azimuth and elevation of the 3-D view, degrees: from the front and a little above
+const RENDER_SCALE = 1.4;
 const AXES = ["x", "y", "z"]; // right to left, posterior to anterior, inferior to superior
 
 const canvas = byId("canvas");
@@ -33,7 +34,8 @@ async function start() {
   nv = new Niivue({
     logLevel: "error", loadingText: "", backColor: [0, 0, 0, 1], crosshairColor: CURSOR_COLOUR, crosshairWidth: 0.7,
     crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.85, 0.87, 0.9, 1], isRadiologicalConvention: true,
-    sagittalNoseLeft: true, showAllOrientationMarkers: true, dragAndDropEnabled: false, dragMode: 0, tileMargin: 0,
+    sagittalNoseLeft: true, showAllOrientationMarkers: true, dragAndDropEnabled: false, dragMode: 0,
+    clipPlaneColor: [0, 0, 0, 0],
   });
   await nv.attachToCanvas(canvas);
   addProbabilityColours();
@@ -50,6 +52,7 @@ async function start() {
   if (images.has(MASK)) drawMask();
   nv.onLocationChange = showPlace;
   nv.setRenderAzimuthElevation(...FACING);
+  nv.volScaleMultiplier = RENDER_SCALE;
   setRanges();
   listen();
   showSeries();
@@ -306,6 +309,7 @@ function reset() {
   }
   nv.setPan2Dxyzmm([0, 0, 0, 1]);
   nv.setRenderAzimuthElevation(...FACING);
+  nv.volScaleMultiplier = RENDER_SCALE;
   showSeries();
   if (images.has(MASK)) showMask();
   showProbability();
