@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import highdicom as hd
 from highdicom.sr import CodedConcept
@@ -85,7 +86,9 @@ def _observer(settings: SegSettings) -> hd.sr.ObserverContext:
     )
 
 
-def _whole(reported: Reported) -> hd.sr.templates.Template:
+def _whole(
+    reported: Reported,
+) -> hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations | hd.sr.MeasurementsAndQualitativeEvaluations:
     size = reported.size
     names = hd.sr.TrackingIdentifier(reported.tracking_uid, reported.tracking_id)
     amounts = [
@@ -110,7 +113,7 @@ def _whole(reported: Reported) -> hd.sr.templates.Template:
     return group
 
 
-def _parts(reported: Reported) -> list[hd.sr.templates.Template]:
+def _parts(reported: Reported) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
     """One group a part, where there are several."""
     if reported.size.count < 2:
         return []
@@ -135,7 +138,7 @@ def _group(
     )
 
 
-def _finding(settings: SegSettings) -> dict[str, object]:
+def _finding(settings: SegSettings) -> dict[str, Any]:
     """What was measured, where, and by which algorithm (TID 4019)."""
     return {
         "finding_category": _coded(settings.category),
