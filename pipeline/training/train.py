@@ -11,7 +11,7 @@ from scanweave.pipeline.bundle import TRAIN_CONFIG, Bundle, build_part, find_bun
 from scanweave.pipeline.network_settings import NetworkSettings, StrPath, expanded
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.training.place import check_free
-from scanweave.pipeline.training.train_record import cross_validation_record, training_record, write_record
+from scanweave.pipeline.training.train_record import CROSS_VALIDATION_FILE, cross_validation_record, write_record
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
 from scanweave.pipeline.training.whole_file import training_refusals
 from scanweave.transforms.io.remarks import quiet
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from scanweave.pipeline.evaluation.evaluation import Evaluation
 
 CACHE_FOLDER, EVALUATION_FOLDER = "cache", "evaluation"
-TRAINING_FILE, CROSS_VALIDATION_FILE = "training.json", "cross_validation.json"
 _FOLD = "fold_{}"
 
 
@@ -87,18 +86,13 @@ def train(
 
 
 def _train_one(bundle: Bundle, overrides: Mapping[str, Any], progress: Progress) -> Training:
-    from scanweave.networks.weights import file_sha256
-    from scanweave.pipeline.training.export import export_weights
-    from scanweave.pipeline.training.trainer import Trainer
+    from scanweave.pipeline.training.training_run import TrainingRun
 
     with quiet():
-        trainer: Trainer = build_part(bundle, "train::trainer", overrides, TRAIN_CONFIG)
-        init = file_sha256(overrides["init"]) if overrides["init"] else None  # it may be gone in the end
-        trained = trainer.run(progress)
-    weights = export_weights(trained.weights, trained.folder)
-    record = training_record(trainer, trained, weights, bundle, init)
-    write_record(record, trained.folder / TRAINING_FILE)
-    return Training(trained.folder, (weights.path,), record)
+        training: TrainingRun = build_part(bundle, "training", overrides, TRAIN_CONFIG)
+    record = training.run(progress)
+    folder = training.trainer.folder
+    return Training(folder, (folder / record["weights"]["file"],), record)
 
 
 def _measure(images: StrPath, training: Training, settings: TrainSettings, progress: Progress) -> Evaluation:
