@@ -14,6 +14,7 @@ from scanweave.pipeline.training.place import check_free
 from scanweave.pipeline.training.train_record import CROSS_VALIDATION_FILE, cross_validation_record, write_record
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
 from scanweave.pipeline.training.whole_file import training_refusals
+from scanweave.transforms.io.labelled_cases import find_cases
 from scanweave.transforms.io.remarks import quiet
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def train(
     """
     settings, progress = settings or TrainSettings(), progress or silent
     bundle = find_bundle(expanded(settings.bundle))
+    find_cases(Path(expanded(images)), [role.name for role in bundle.roles])  # refuses before torch is imported
     folder = Path(expanded(out))
     shared = overrides_of(settings, Path(expanded(images)), folder / CACHE_FOLDER)
     if settings.folds is None:
