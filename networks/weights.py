@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +52,13 @@ def load_weights(network: Network, weights: Weights) -> Network:
     if found != weights.sha256:
         message = f"expected SHA-256 {weights.sha256[:12]}.., found {found[:12]}..: restore the bundle's file"
         raise EnvironmentFailure(Problem(Code.WEIGHTS_ALTERED, message, path.name))
+    state = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state, strict=True)
     except Exception as error:  # unpickling refuses with many types; each means the same here
-        message = f"expected a state dict of {type(network).__name__} and nothing else: {_first_line(error)}"
+        expected = f"expected a state dict of {type(network).__name__} and nothing else"
+        message = f"{expected}: {_reason(error, state)}"
         raise EnvironmentFailure(Problem(Code.WEIGHTS_INVALID, message, path.name)) from error
     return network.eval()
 
@@ -75,6 +78,11 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception, state: object) -> str:
+    """What is wrong, without the advice to unpickle what a stranger sent, which torch adds."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is not a file of plain tensors, and another kind is not opened"
+    if isinstance(state, Mapping) and "learner" in state and "epoch" in state:
+        return "this is the state of a training; its weights are in model.pt beside it"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])[:200] if lines else type(error).__name__

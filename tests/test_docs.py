@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import REPOSITORY
+from labelled_folders import square, write_patient
 
 from scanweave import inspect
 from scanweave.pipeline.bundle import build_evaluator, find_bundle
@@ -75,10 +76,21 @@ def first(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return printed, folder
 
 
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three patients with masks."""
+    root = tmp_path_factory.mktemp("cases")
+    for number in range(3):
+        write_patient(root, f"patient_{number}", square(down=8 * number), square(down=8 * number))
+    return root
+
+
 @pytest.mark.parametrize("block", OTHERS, ids=lambda block: block.name)
-def test_block_runs(block: Block, small_study: Path, first: tuple[str, Path], tmp_path: Path, monkeypatch) -> None:
+def test_block_runs(
+    block: Block, small_study: Path, cases: Path, first: tuple[str, Path], tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    printed = run_block(block, STUDY=small_study, OUT=tmp_path / "out", RESULT=first[1])
+    printed = run_block(block, STUDY=small_study, CASES=cases, OUT=tmp_path / "out", RESULT=first[1])
     if block.printed is not None:
         assert printed == block.printed
     assert "False" not in printed.split(), "what an example compares holds"

@@ -237,6 +237,21 @@ def test_other_weights(patients: Path, bundle: Path, tmp_path: Path) -> None:
     assert done.summaries["hd95"].missing == 1 and done.folder is None
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_patients_whom_the_weights_have_seen_are_told(patients: Path, bundle: Path, tmp_path: Path, own: bool) -> None:
+    """By the bundle's split for its own weights, by that of `scanweave train` beside others."""
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    weights = None if own else write_weights(tmp_path / "training" / "model.pt", 1.0)
+    settings = NetworkSettings(copy, weights=weights)
+    split = (copy / "configs" if own else tmp_path / "training") / "split.json"
+    split.write_text(json.dumps({"train": ["a_exact"], "validation": ["b_moved"], "test": ["c_missed"]}))
+    (told,) = evaluate(patients, settings=settings).record["warnings"]
+    assert "trained on 2 of these 3 patient(s)" in told
+    assert not evaluate(patients, settings=settings, only=["c_missed"]).record["warnings"]
+    ran = run("evaluate", "--images", patients, "--bundle", copy, *(() if own else ("--weights", weights)))
+    assert f"warning: {told}" in ran.out.splitlines()
+
+
 # --- what is said ---------------------------------------------------------------------------------------------------
 
 
@@ -340,3 +355,4 @@ def test_published_patients(data_dir: Path) -> None:
         assert case.dice > 0.85 and figures["dice_original"] == pytest.approx(case.dice, abs=0.02), case.name
         assert figures["hd95_unit"] == "px" and figures["hd95"] < 25
     assert done.dice.mean is not None and done.dice.mean > 0.9
+    assert "trained on 3 of these 3" in done.record["warnings"][0]

@@ -93,6 +93,9 @@ def test_picture_pairs(bundle: Path, tmp_path: Path) -> None:
 
 def test_no_cases(bundle: Path, tmp_path: Path) -> None:
     assert refused(tmp_path, bundle).codes == ["INPUT_NOT_FOUND"]
+    (tmp_path / "in").write_text("no folder")
+    assert refused(tmp_path, bundle).codes == ["INPUT_NOT_FOUND"], "a file holds no cases"
+    (tmp_path / "in").unlink()
     (tmp_path / "in").mkdir()
     assert refused(tmp_path, bundle).codes == ["EMPTY_INPUT"]
     write_patient(tmp_path / "in", "p", square(), square())

@@ -44,7 +44,7 @@ def test_patients_of_slices(tmp_path: Path) -> None:
     for patient in ("b", "a", "site/c"):
         stem = patient.split("/")[-1]
         touch(*(tmp_path / patient / f"{stem}_{n}{end}.tif" for n in (1, 2) for end in ("", "_mask")))
-    touch(tmp_path / "readme.txt", tmp_path / "no_masks" / "x_1.tif")
+    touch(tmp_path / "readme.txt", tmp_path / "overview.tif", tmp_path / "charts" / "x_1.png")
     assert names(tmp_path) == [("a", "a"), ("b", "b"), ("site/c", "site")]
     (first, *_) = find_cases(tmp_path, ROLES)
     assert first.request == StudyRequest(tmp_path / "a") and first.label is None
@@ -56,11 +56,12 @@ def test_root_that_is_the_patient(tmp_path: Path) -> None:
 
 
 def test_folders_of_volumes(tmp_path: Path) -> None:
-    """Roles by name; what is no role is passed over; a label without a role is no case."""
+    """Roles by name; a case without a role is refused later, with its name; a label alone is no case."""
     touch(*(tmp_path / "p" / visit / f"{role}.nii.gz" for visit in "12" for role in ("flair", "post", "label", "adc")))
     touch(tmp_path / "q" / "label.nii.gz", tmp_path / "q" / "t2.nii.gz")
-    assert names(tmp_path) == [("p/1", "p"), ("p/2", "p")]
-    (first, _) = find_cases(tmp_path, ROLES)
+    touch(tmp_path / "r" / "label.nii.gz")
+    assert names(tmp_path) == [("p/1", "p"), ("p/2", "p"), ("q", "q")]
+    (first, _, _) = find_cases(tmp_path, ROLES)
     assert set(first.request.inputs) == {"flair", "post"}
     assert first.label == tmp_path / "p" / "1" / "label.nii.gz"
 
@@ -82,6 +83,31 @@ def test_image_without_its_mask_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"1 of 2 images have none.*1\.png") as refusal:
         find_cases(tmp_path, ROLES)
     assert refusal.value.code == "MISSING_LABEL"
+
+
+@pytest.mark.parametrize("without", ["b/b_1.tif", "c/flair.nii.gz", "c/visit/post.nii.gz"])
+def test_a_patient_without_any_mask_is_told(tmp_path: Path, without: str) -> None:
+    """The mean of the others would be taken for that of all."""
+    touch(tmp_path / "a" / "a_1.tif", tmp_path / "a" / "a_1_mask.tif")
+    touch(tmp_path / "n" / "flair.nii.gz", tmp_path / "n" / "label.nii.gz")
+    assert names(tmp_path) == [("a", "a"), ("n", "n")], "layouts side by side are all taken"
+    touch(tmp_path / without)
+    with pytest.raises(InputRefused, match=f"case {Path(without).parent}") as refusal:
+        find_cases(tmp_path, ROLES)
+    assert refusal.value.code == "MISSING_LABEL"
+
+
+def test_names_that_are_no_roles_are_understood_as_in_a_study(tmp_path: Path) -> None:
+    image = np.concatenate([head(square())[..., 1]] * 3, axis=-1).astype(np.int16)
+    (tmp_path / "p").mkdir()
+    for name in ("flair", "t1", "t1c", "t2", "label"):
+        write_nifti(tmp_path / "p" / f"{name}.nii.gz", image, AFFINE)
+    (case,) = find_cases(tmp_path, ROLES)
+    study = LoadStudyd(find_bundle().roles, "flair")({"study": case.request})
+    chosen = {role: choice.series for role, choice in study["loaded"].selection.assigned.items()}
+    assert {role: series.name if series else None for role, series in chosen.items()} == {
+        "pre": "t1.nii.gz", "flair": "flair.nii.gz", "post": "t1c.nii.gz",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("there", [True, False])

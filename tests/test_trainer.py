@@ -41,6 +41,7 @@ class Volumes(TrainingData):
     def __init__(self, root: Path, validation: float) -> None:
         super().__init__(root, ("pre", "flair", "post"), SplitSettings(validation=validation), Compose([]), root)
         self.loaded: list[set[str]] = []
+        self.fingerprint = "as it is"
 
     def load(self, patients: Any, progress: Progress) -> tuple[TrainingVolume, ...]:
         self.loaded.append(set(patients))
@@ -213,6 +214,15 @@ def test_begun_from_other_weights_it_is_another_training(tmp_path: Path) -> None
     other = trainer(tmp_path, resume=True)
     with torch.no_grad():
         next(other.learner.network.parameters()).add_(1e-3)
+    with pytest.raises(UsageError) as refusal:
+        other.run()
+    assert refusal.value.code == Code.TRAINING_MISMATCH
+
+
+def test_other_data_of_the_same_names_are_another_training(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    other = trainer(tmp_path, resume=True)
+    other.dataset.fingerprint = "a mask was mended"
     with pytest.raises(UsageError) as refusal:
         other.run()
     assert refusal.value.code == Code.TRAINING_MISMATCH

@@ -125,7 +125,11 @@ def test_bundle_run_is_the_same_training(
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(training_bundle / TRAIN_CONFIG),
                "--meta_file", str(training_bundle / METADATA_FILE), "--dataset_dir", str(patients),
                "--output_dir", str(tmp_path / "out"), "--bundle_root", str(training_bundle)]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    ran = subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, text=True)
+    assert (tmp_path / "out" / "model.pt").read_bytes() == (trained[0] / "model.pt").read_bytes()
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert {**record, "seconds": 0} == {**trained[1], "seconds": 0}
+    assert f"SHA-256 {record['weights']['sha256']}" in ran.stdout and "scanweave: epoch" in ran.stderr
     own, other = (torch.load(folder / "best.pt", weights_only=True) for folder in (trained[0], tmp_path / "out"))
     assert all(torch.equal(own[key], other[key]) for key in own)
 

@@ -90,9 +90,9 @@ def test_measuring_a_fold_is_no_epoch() -> None:
 def test_a_stopped_training_says_how_it_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str
 ) -> None:
-    stopped(tmp_path / "nowhere")
-    stopped(tmp_path)
-    assert capsys.readouterr() == ("", ""), "there is nothing to go on with"
+    for place in (tmp_path / "nowhere", tmp_path):
+        stopped(place)
+        assert capsys.readouterr() == ("", "scanweave: stopped before there was anything to go on from\n")
     (tmp_path / folder).mkdir(exist_ok=True)
     (tmp_path / folder / STATE_FILE).touch()
     stopped(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from scanweave.networks.bn_unet import BNUNet
 from scanweave.pipeline.bundle import find_bundle
 from scanweave.pipeline.progress import silent
 from scanweave.pipeline.training.export import export_weights
+from scanweave.pipeline.training.fingerprints import content_of
 from scanweave.pipeline.training.journal import EVENTS_FOLDER, TABLE_FILE, Journal
 from scanweave.pipeline.training.place import MODEL_FILE, STATE_FILE, check_free
 from scanweave.pipeline.training.state import TrainingState
@@ -33,6 +35,7 @@ from scanweave.transforms.load_truth import LoadTruthd
 from scanweave.transforms.stack_roles import StackRolesd
 
 ROLES = find_bundle().roles
+IDENTITY = {"recipe": "0", "masks": "1"}
 
 # --- whole files ----------------------------------------------------------------------------------------------------
 
@@ -93,13 +96,13 @@ def test_defects_stay_defects(tmp_path: Path) -> None:
 
 
 def state(**values: Any) -> TrainingState:
-    return TrainingState("identity", **{"epoch": 3, "batch": 2, "steps": 17, "losses": [0.5], **values})
+    return TrainingState(IDENTITY, **{"epoch": 3, "batch": 2, "steps": 17, "losses": [0.5], **values})
 
 
 def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
     written = state(history=[{"epoch": 1, "dice": None}], learner={"network": {"w": torch.arange(3.0)}}, finished=True)
     written.write(tmp_path)
-    read = TrainingState.read(tmp_path, "identity")
+    read = TrainingState.read(tmp_path, IDENTITY)
     tensors = read.learner.pop("network"), written.learner.pop("network")
     assert torch.equal(tensors[0]["w"], tensors[1]["w"])
     assert read == written
@@ -120,7 +123,7 @@ def test_killed_while_it_writes_the_old_state_stays(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert ran.returncode == -9
-    assert TrainingState.read(tmp_path, "identity").epoch == 3
+    assert TrainingState.read(tmp_path, IDENTITY).epoch == 3
     left = {path.name for path in tmp_path.iterdir()}
     state(epoch=4).write(tmp_path)
     assert left > {path.name for path in tmp_path.iterdir()} == {STATE_FILE}, "what was left is overwritten"
@@ -128,22 +131,24 @@ def test_killed_while_it_writes_the_old_state_stays(tmp_path: Path) -> None:
 
 def test_state_of_another_training_is_refused(tmp_path: Path) -> None:
     state().write(tmp_path)
-    with pytest.raises(UsageError) as refusal:
-        TrainingState.read(tmp_path, "another")
+    with pytest.raises(UsageError, match="with other masks ") as refusal:
+        TrainingState.read(tmp_path, {**IDENTITY, "masks": "2"})
     assert refusal.value.code == Code.TRAINING_MISMATCH
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "of another version"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "of another version", "of an older version"])
 def test_state_that_cannot_be_read_is_refused(tmp_path: Path, damage: str) -> None:
     state().write(tmp_path)
     path = tmp_path / STATE_FILE
     content = path.read_bytes()
     if damage == "of another version":
-        torch.save({"identity": "identity", "spells": 7}, path)
+        torch.save({"identity": IDENTITY, "spells": 7}, path)
+    elif damage == "of an older version":
+        torch.save({"identity": "one hash of all"}, path)
     else:
         path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"not a state"}[damage])
     with pytest.raises(UsageError) as refusal:
-        TrainingState.read(tmp_path, "identity")
+        TrainingState.read(tmp_path, IDENTITY)
     assert refusal.value.code == Code.TRAINING_MISMATCH
 
 
@@ -286,6 +291,17 @@ def test_a_changed_case_is_done_anew(two: Path) -> None:
     (two / "b" / "b_2_mask.tif").write_bytes((two / "b" / "b_1_mask.tif").read_bytes())
     assert loaded(two)[1].label[1].sum() == 0
     assert runs == ["b"]
+
+
+def test_content_is_known_wherever_it_lies(two: Path, tmp_path: Path) -> None:
+    """A training goes on with its data copied elsewhere, and not with a mask that was mended."""
+    before = [content_of(case) for case in find_cases(two, ("pre", "flair", "post"))]
+    copy = shutil.copytree(two, tmp_path / "copy", copy_function=shutil.copyfile)
+    cases = find_cases(copy, ("pre", "flair", "post"))
+    assert [content_of(case) for case in cases] == before
+    mask = copy / "b" / "b_2_mask.tif"
+    mask.write_bytes((copy / "b" / "b_1_mask.tif").read_bytes())
+    assert [content_of(case) == known for case, known in zip(cases, before, strict=True)] == [True, False]
 
 
 def test_a_changed_setting_does_all_anew(two: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from scanweave.pipeline.evaluation.evaluation import (
     worst_first,
 )
 from scanweave.pipeline.evaluation.overlays import Overlays
+from scanweave.pipeline.evaluation.trained_on import seen_warnings
 from scanweave.pipeline.evaluation.write_evaluation import write_evaluation
 from scanweave.pipeline.evaluator import StudyEvaluator
 from scanweave.pipeline.progress import Progress, Stage, silent
@@ -35,7 +36,8 @@ WRITE_STEP = "WriteEvaluation"
 class CaseEvaluator:
     """Runs the chain of evaluate.json over the cases of its dataset and gathers the figures.
 
-    With `output_dir` the files go there, whole or not at all; without it nothing is written.
+    With `output_dir` the files go there, whole or not at all; without it nothing is written. `seen` are the patients
+    whom the weights were trained on.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class CaseEvaluator:
         weights: Weights,
         output_dir: str | Path | None = None,
         overwrite: bool = False,
+        seen: Collection[str] = (),
     ) -> None:
         self.study_evaluator = study_evaluator
         self.roles = tuple(roles)
@@ -56,6 +59,7 @@ class CaseEvaluator:
         self.weights = {"name": weights.name, "sha256": weights.sha256}
         self.folder = Path(output_dir) if output_dir else None
         self.overwrite = switch("overwrite", overwrite)
+        self.seen = frozenset(seen)
 
     def run(self, progress: Progress = silent) -> Evaluation:
         """Check everything, then evaluate every case; the first refusal ends the run, with the case's name."""
@@ -75,7 +79,13 @@ class CaseEvaluator:
             cases, computed = self._evaluate(items, overlays, progress)
             ordered = worst_first(cases)
             summaries = summaries_of(ordered)
-            made_with = {"settings": computed, "weights": self.weights, "bundle": self.bundle}
+            warnings = seen_warnings([case.patient for case in ordered], self.seen)
+            made_with = {
+                "settings": computed,
+                "weights": self.weights,
+                "bundle": self.bundle,
+                "warnings": list(warnings),
+            }
             record = evaluation_record(ordered, summaries, made_with, time.perf_counter() - begin)
             done = Evaluation(ordered, summaries, record, self.folder)
             if overlays is not None:

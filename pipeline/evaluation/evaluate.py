@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scanweave.errors import Code, InputRefused, Problem
+from scanweave.errors import Code, InputRefused, Problem, UsageError
 from scanweave.pipeline.bundle import build_part, find_bundle
 from scanweave.pipeline.network_settings import NetworkSettings, StrPath, expanded, network_overrides
 from scanweave.pipeline.progress import Progress, silent
@@ -65,6 +65,8 @@ def _chosen(cases: tuple[Case, ...], only: Collection[str] | None, folder: Path)
     """The cases that `only` names, by their own or their patient's name; INPUT_NOT_FOUND where one is not there."""
     if only is None:
         return cases
+    if isinstance(only, str):
+        raise UsageError(Problem(Code.USAGE, f"only: expected a list of names, got the text {only!r}"))
     known = {name for case in cases for name in (case.name, case.patient)}
     missing = sorted(set(only) - known)
     if missing or not only:

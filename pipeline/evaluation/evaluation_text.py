@@ -26,6 +26,7 @@ def evaluation_text(done: Evaluation) -> str:
         f"components: {rule}; mean {_number(all_parts.mean)} with all, {_number(largest.mean)} with the largest",
         f"on the inputs' own grid: mean {_number(done.summaries['dice_original'].mean)}",
     ]
+    lines += [f"warning: {told}" for told in done.record["warnings"]]
     if done.folder:
         lines.append(f"results: {done.folder} (evaluation.json, evaluation.csv, dsc.png, overlays/)")
     lines.append(f"{RESEARCH_NOTICE}.")

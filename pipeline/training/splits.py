@@ -54,6 +54,7 @@ def split_patients(
     rest = [patient for patient in shuffled if patient not in test]
     count = max(round(validation * len(rest)), 1) if validation else 0
     if len(rest) - count < 1 or (folds and len(shuffled) < folds):
-        message = f"expected patients to train on, to validate with and for {folds} folds, found {len(shuffled)}"
+        part = f" for fold {fold} of {folds}" if folds else ""
+        message = f"expected a patient to train on, and one to choose the epoch{part}, found {len(shuffled)} patient(s)"
         raise InputRefused(Problem(Code.TOO_FEW_CASES, message))
     return Split(seed, folds, fold, tuple(sorted(rest[count:])), tuple(sorted(rest[:count])), tuple(sorted(test)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ class TrainingState:
     """Where a training is: `epoch` and `batch` are the next to be done, both count from 0.
 
     `learner` is what `Learner.state` gave, `losses` are those of the epoch's batches so far. `history` has a record
-    for each epoch that is done, `seconds` are those of all of them. `identity` is a hash of what the training was
-    begun with.
+    for each epoch that is done, `seconds` are those of all of them. `identity` has a hash of each thing that the
+    training was begun with, by its name in words.
     """
 
-    identity: str
+    identity: dict[str, str]
     epoch: int = 0
     batch: int = 0
     steps: int = 0
@@ -40,15 +41,17 @@ class TrainingState:
         write_whole(dict(vars(self)), folder / STATE_FILE)
 
     @classmethod
-    def read(cls, folder: Path, identity: str) -> TrainingState:
+    def read(cls, folder: Path, identity: Mapping[str, str]) -> TrainingState:
         """That of last.pt; TRAINING_MISMATCH where it cannot be read or belongs to another training."""
         try:
             state = cls(**torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True))
-        except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError) as error:
+            known = dict(state.identity)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError, ValueError) as error:
             message = f"expected the state of a training in {STATE_FILE}; it cannot be read ({type(error).__name__})"
             raise UsageError(Problem(Code.TRAINING_MISMATCH, message, folder.name)) from error
-        if state.identity != identity:
-            message = "expected the settings and data that the training began with; it cannot go on with others"
+        changed = [words for words, told in identity.items() if known.get(words) != told]
+        if changed:
+            message = f"expected what the training began with; it cannot go on with other {', '.join(changed)}"
             raise UsageError(Problem(Code.TRAINING_MISMATCH, message, folder.name))
         return state
 

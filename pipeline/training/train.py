@@ -11,16 +11,16 @@ from scanweave.pipeline.bundle import TRAIN_CONFIG, Bundle, build_part, find_bun
 from scanweave.pipeline.network_settings import NetworkSettings, StrPath, expanded
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.training.place import check_free
-from scanweave.pipeline.training.train_record import cross_validation_record, training_record, write_record
+from scanweave.pipeline.training.train_record import CROSS_VALIDATION_FILE, cross_validation_record, write_record
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
 from scanweave.pipeline.training.whole_file import training_refusals
+from scanweave.transforms.io.labelled_cases import find_cases
 from scanweave.transforms.io.remarks import quiet
 
 if TYPE_CHECKING:
     from scanweave.pipeline.evaluation.evaluation import Evaluation
 
 CACHE_FOLDER, EVALUATION_FOLDER = "cache", "evaluation"
-TRAINING_FILE, CROSS_VALIDATION_FILE = "training.json", "cross_validation.json"
 _FOLD = "fold_{}"
 
 
@@ -66,6 +66,7 @@ def train(
     """
     settings, progress = settings or TrainSettings(), progress or silent
     bundle = find_bundle(expanded(settings.bundle))
+    find_cases(Path(expanded(images)), [role.name for role in bundle.roles])  # refuses before torch is imported
     folder = Path(expanded(out))
     shared = overrides_of(settings, Path(expanded(images)), folder / CACHE_FOLDER)
     if settings.folds is None:
@@ -87,18 +88,13 @@ def train(
 
 
 def _train_one(bundle: Bundle, overrides: Mapping[str, Any], progress: Progress) -> Training:
-    from scanweave.networks.weights import file_sha256
-    from scanweave.pipeline.training.export import export_weights
-    from scanweave.pipeline.training.trainer import Trainer
+    from scanweave.pipeline.training.training_run import TrainingRun
 
     with quiet():
-        trainer: Trainer = build_part(bundle, "train::trainer", overrides, TRAIN_CONFIG)
-        init = file_sha256(overrides["init"]) if overrides["init"] else None  # it may be gone in the end
-        trained = trainer.run(progress)
-    weights = export_weights(trained.weights, trained.folder)
-    record = training_record(trainer, trained, weights, bundle, init)
-    write_record(record, trained.folder / TRAINING_FILE)
-    return Training(trained.folder, (weights.path,), record)
+        training: TrainingRun = build_part(bundle, "training", overrides, TRAIN_CONFIG)
+    record = training.run(progress)
+    folder = training.trainer.folder
+    return Training(folder, (folder / record["weights"]["file"],), record)
 
 
 def _measure(images: StrPath, training: Training, settings: TrainSettings, progress: Progress) -> Evaluation:

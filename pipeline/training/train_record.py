@@ -13,15 +13,19 @@ from scanweave.pipeline.training.whole_file import whole_file
 
 if TYPE_CHECKING:
     from scanweave.networks.weights import Weights
-    from scanweave.pipeline.bundle import Bundle
     from scanweave.pipeline.evaluation.evaluation import Evaluation
     from scanweave.pipeline.training.trainer import Trained, Trainer
 
+TRAINING_FILE, CROSS_VALIDATION_FILE = "training.json", "cross_validation.json"
+
 
 def training_record(
-    trainer: Trainer, trained: Trained, weights: Weights, bundle: Bundle, init: str | None
+    trainer: Trainer, trained: Trained, weights: Weights, bundle: Mapping[str, str], init: str | None
 ) -> dict[str, Any]:
-    """The content of training.json; `init` is the SHA-256 of the weights that it began with, None for random ones."""
+    """The content of training.json.
+
+    `bundle` is its name and version, `init` the SHA-256 of the weights that it began with, None for random ones.
+    """
     state = trained.state
     return {
         "weights": {"file": weights.path.name, "sha256": weights.sha256},
@@ -34,7 +38,7 @@ def training_record(
         "recipe": {**asdict(trainer.recipe), **trainer.learner.settings},
         "augmentation": asdict(trainer.augment.settings),
         "split": asdict(trainer.dataset.split),
-        "bundle": {"name": bundle.name, "version": bundle.metadata.get("version", "")},
+        "bundle": dict(bundle),
         "versions": {"scanweave": __version__, **_versions()},
         "notice": RESEARCH_NOTICE,
     }

@@ -108,7 +108,7 @@ class Trainer:
         if journal:
             journal.close()
 
-    def _begin(self, identity: str) -> TrainingState:
+    def _begin(self, identity: dict[str, str]) -> TrainingState:
         there = check_free(self.folder, self.resume)
         self.ranks.wait()  # nobody writes before all have looked
         state = self._restored(identity) if there else TrainingState(identity)
@@ -123,7 +123,7 @@ class Trainer:
                 message = f"expected batches that {self.ranks.count} processes share evenly, got {phase.batch} slices"
                 raise UsageError(Problem(Code.USAGE, message))
 
-    def _restored(self, identity: str) -> TrainingState:
+    def _restored(self, identity: dict[str, str]) -> TrainingState:
         state = TrainingState.read(self.folder, identity)
         try:
             self.learner.restore(state.learner)
@@ -132,12 +132,18 @@ class Trainer:
             raise UsageError(Problem(Code.TRAINING_MISMATCH, message, self.folder.name)) from error
         return state
 
-    def _identity(self) -> str:
-        """Of what a training begins with."""
-        cases = [case.name for case in self.dataset.data]
-        learner = (self.learner.settings, self.learner.fingerprint())
-        told = (self.recipe, *learner, self.augment.settings, self.dataset.split, cases, self.ranks.count)
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+    def _identity(self) -> dict[str, str]:
+        """Hashes of what a training begins with, by the words that tell a user what is different."""
+        told = {
+            "recipe": self.recipe,
+            "loss or optimizer": self.learner.settings,
+            "initial weights or network": self.learner.fingerprint(),
+            "augmentation": self.augment.settings,
+            "patients or their split": self.dataset.split,
+            "images or masks": self.dataset.fingerprint,
+            "number of processes": self.ranks.count,
+        }
+        return {words: hashlib.sha256(repr(value).encode()).hexdigest() for words, value in told.items()}
 
     def _volumes(self, progress: Progress) -> tuple[tuple[TrainingVolume, ...], tuple[TrainingVolume, ...]]:
         """Of training and validation; the first process fills the cache for the others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from monai.transforms import Compose
 
 from scanweave.errors import Code, Problem, UsageError
 from scanweave.pipeline.progress import Progress
+from scanweave.pipeline.training.fingerprints import content_of
 from scanweave.pipeline.training.splits import Split, split_patients
 from scanweave.pipeline.training.volumes import TrainingVolume, load_volumes
 from scanweave.transforms.io.labelled_cases import Case, find_cases
@@ -51,6 +53,11 @@ class TrainingData:
         how = self.settings
         patients = [case.patient for case in self.data]
         return split_patients(patients, how.folds, how.fold, how.validation, how.seed)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the names and files of all cases, by content."""
+        return hashlib.sha256("\n".join(map(content_of, self.data)).encode()).hexdigest()
 
     def load(self, patients: Sequence[str], progress: Progress) -> tuple[TrainingVolume, ...]:
         """The volumes of some patients, preprocessed, or from the cache."""

@@ -17,6 +17,7 @@ from scanweave import __version__
 from scanweave.errors import InputRefused
 from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
+from scanweave.pipeline.training.fingerprints import state_of
 from scanweave.pipeline.training.stages import CACHE_STEP
 from scanweave.pipeline.training.whole_file import training_refusals, whole_file
 from scanweave.transforms.io.labelled_cases import Case
@@ -68,7 +69,7 @@ def load_volumes(
     for number, case in enumerate(cases):
         progress(Stage(CACHE_STEP, part=number / len(cases)))
         try:
-            volumes.append(_volume(case, preprocessing, cache / f"{_fingerprint(case)}{chain}.pt"))
+            volumes.append(_volume(case, preprocessing, cache / f"{state_of(case)}{chain}.pt"))
         except InputRefused as refusal:
             problems += [of_case(problem, case) for problem in refusal.problems]
     if problems:
@@ -96,16 +97,6 @@ def _stored(file: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, RuntimeError, EOFError, pickle.UnpicklingError):
         return None
     return stored
-
-
-def _fingerprint(case: Case) -> str:
-    """Changes with the names, sizes and times of the files that the case is read from."""
-    digest = hashlib.sha256()
-    for path in case.files:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            state = file.lstat() if file.is_symlink() and not file.exists() else file.stat()
-            digest.update(f"{file}|{state.st_size}|{state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def _hash_chain(chain: Compose) -> str:

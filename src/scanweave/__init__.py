@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError
     from scanweave.pipeline.evaluation.evaluate import evaluate
+    from scanweave.pipeline.evaluation.evaluation import Evaluation
     from scanweave.pipeline.inspection import Inspection
     from scanweave.pipeline.network_settings import NetworkSettings
     from scanweave.pipeline.progress import Stage
     from scanweave.pipeline.segment_settings import SegmentSettings
     from scanweave.pipeline.segmented import SegmentedStudy
     from scanweave.pipeline.study import inspect, segment
-    from scanweave.pipeline.training.train import train
+    from scanweave.pipeline.training.train import Training, train
     from scanweave.pipeline.training.train_settings import TrainSettings
     from scanweave.transforms.geometry import Volume
     from scanweave.transforms.io.series import Series
@@ -32,6 +33,7 @@ __all__ = [
     "RESEARCH_NOTICE",
     "Code",
     "EnvironmentFailure",
+    "Evaluation",
     "InputRefused",
     "Inspection",
     "NetworkSettings",
@@ -42,6 +44,7 @@ __all__ = [
     "Series",
     "Stage",
     "TrainSettings",
+    "Training",
     "UsageError",
     "Volume",
     "__version__",
@@ -54,6 +57,7 @@ __all__ = [
 _HOMES = {
     "Code": "scanweave.errors",
     "EnvironmentFailure": "scanweave.errors",
+    "Evaluation": "scanweave.pipeline.evaluation.evaluation",
     "InputRefused": "scanweave.errors",
     "Inspection": "scanweave.pipeline.inspection",
     "NetworkSettings": "scanweave.pipeline.network_settings",
@@ -64,6 +68,7 @@ _HOMES = {
     "Series": "scanweave.transforms.io.series",
     "Stage": "scanweave.pipeline.progress",
     "TrainSettings": "scanweave.pipeline.training.train_settings",
+    "Training": "scanweave.pipeline.training.train",
     "UsageError": "scanweave.errors",
     "Volume": "scanweave.transforms.geometry",
     "evaluate": "scanweave.pipeline.evaluation.evaluate",

@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TextIO, cast
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.progress_course import EVALUATE_STEPS, LOAD, Step
 from scanweave.pipeline.training.stages import CACHE_STEP, TRAIN_STEP
 from scanweave.progress_display import Unfailing
+
+if TYPE_CHECKING:
+    from scanweave.pipeline.training.training_run import TrainingRun
 
 STEP_WORDS = {CACHE_STEP: "preprocess", TRAIN_STEP: "epoch"}
 LOG_INTERVAL_S = 60.0
@@ -39,6 +42,16 @@ def training_shown(*, wanted: bool = True) -> Iterator[Progress]:
             bar.update(task, completed=stage.part, description=label(stage), left=remaining(stage))
 
         yield show
+
+
+def run_shown(training: TrainingRun) -> None:
+    """A bundle's training with its progress on stderr and its result on stdout, as `scanweave train` shows them."""
+    from scanweave.pipeline.training.train_record import trained_text
+
+    with training_shown(wanted=training.writes) as progress:
+        record = training.run(progress)
+    if training.writes:
+        sys.stdout.write(f"{trained_text(record, training.trainer.folder)}\n")
 
 
 class Remaining:

@@ -24,12 +24,13 @@ from scanweave.transforms.io.slice_index import index_slices
 class StudyRequest:
     """What the user asked for: a path, roles given by hand (a path or a SeriesInstanceUID each), one study's UID.
 
-    A study of 2-D slices has no UID; it goes by its name.
+    A study of 2-D slices has no UID; it goes by its name. Files below the path to `leave_out` are no series.
     """
 
     path: Path | None
     inputs: Mapping[str, str] = field(default_factory=dict)
     study_uid: str | None = None
+    leave_out: tuple[Path, ...] = ()
 
     @classmethod
     def of(
@@ -62,7 +63,8 @@ def find_study(request: StudyRequest, roles: Sequence[str]) -> Iterator[FoundStu
     with ExitStack() as open_inputs:
         found = FoundStudy((), {})
         if request.path is not None:
-            found = _look(open_inputs.enter_context(gather(request.path)), request.path, roles)
+            files = open_inputs.enter_context(gather(request.path))
+            found = _look([file for file in files if file not in request.leave_out], request.path, roles)
         chosen = dict(found.chosen)
         for role, value in request.inputs.items():
             chosen[role] = _by_hand(role, value, found.series, open_inputs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scanweave.errors import Code, InputRefused, Problem
-from scanweave.transforms.io.files import check_reachable, is_nifti
+from scanweave.transforms.io.files import is_nifti, reachable
 from scanweave.transforms.io.find_study import StudyRequest
 from scanweave.transforms.io.slice_files import is_slice
 from scanweave.transforms.io.slice_names import MASK_ENDING
@@ -53,11 +53,12 @@ def find_cases(root: Path, roles: Sequence[str]) -> tuple[Case, ...]:
     Raises
     ------
     InputRefused
-        INPUT_NOT_FOUND, EMPTY_INPUT for a folder without a case, MISSING_LABEL for an image without its mask,
+        INPUT_NOT_FOUND, EMPTY_INPUT for a folder without a case, MISSING_LABEL for images without a mask,
         DUPLICATE_POSITION for two cases of one name.
     """
-    check_reachable(root)
-    cases = _pairs(root) or _nifti_folders(root, roles) or _slice_folders(root)
+    if not reachable(root) or not root.is_dir():
+        raise InputRefused(Problem(Code.INPUT_NOT_FOUND, "expected a folder of cases", root.name))
+    cases = _pairs(root) or [*_nifti_folders(root, roles), *_slice_folders(root)]
     if not cases:
         layouts = "<patient>/<patient>_<n>.tif with masks, <case>/flair.nii.gz with label.nii.gz, images/ + labels/"
         raise InputRefused(Problem(Code.EMPTY_INPUT, f"expected cases with masks ({layouts}), found none", root.name))
@@ -93,18 +94,42 @@ def _paired(images: Path, labels: Path) -> list[Case]:
 
 
 def _nifti_folders(root: Path, roles: Sequence[str]) -> list[Case]:
+    """Each folder with a mask; names that are no role's (`t1.nii.gz`) are understood as in a study's folder."""
+    labels = {path.parent: path for path in _below(root, f"{LABEL}.nii*") if is_nifti(path)}
+    unlabelled = {path.parent for role in roles for path in _below(root, f"{role}.nii*") if is_nifti(path)}
+    _check_labelled(unlabelled - labels.keys(), root, f"{LABEL}.nii.gz")
     cases = []
-    for label in sorted(path for path in _below(root, f"{LABEL}.nii*") if is_nifti(path)):
-        own = {_stem(path): str(path) for path in sorted(label.parent.iterdir()) if is_nifti(path)}
-        inputs = {role: own[role] for role in roles if role in own}
-        if inputs:
-            cases.append(Case(*_names(label.parent, root), StudyRequest(None, inputs), label))
+    for folder, label in sorted(labels.items()):
+        own = {_stem(path): path for path in sorted(folder.iterdir()) if is_nifti(path) and path != label}
+        inputs = {role: str(own[role]) for role in roles if role in own}
+        if not own:
+            continue
+        searched = folder if len(inputs) < min(len(own), len(roles)) else None
+        known = (label, *(own[role] for role in inputs))
+        cases.append(Case(*_names(folder, root), StudyRequest(searched, inputs, leave_out=known), label))
     return cases
 
 
 def _slice_folders(root: Path) -> list[Case]:
+    """Each folder with masks among its slices; its neighbours must have some too."""
     folders = {path.parent for path in _below(root, f"*{MASK_ENDING}.*") if is_slice(path)}
+    kinds = {path.suffix for folder in folders for path in folder.iterdir() if is_slice(path)}
+    pictures = {path.parent for kind in kinds for path in _below(root, f"*{kind}") if is_slice(path)}
+    neighbours = {folder.parent for folder in folders}
+    unlabelled = {folder for folder in pictures - folders if folder.parent in neighbours}
+    _check_labelled(unlabelled - {root}, root, "masks")
     return [Case(*_names(folder, root), StudyRequest(folder)) for folder in sorted(folders)]
+
+
+def _check_labelled(without: Collection[Path], root: Path, expected: str) -> None:
+    """A figure over the others would not be that of the data."""
+    if without:
+        raise InputRefused(
+            [
+                Problem(Code.MISSING_LABEL, f"expected {expected} beside its images, found none", f"case {name}")
+                for name in sorted(_names(folder, root)[0] for folder in without)
+            ]
+        )
 
 
 def _below(root: Path, pattern: str) -> Iterator[Path]:

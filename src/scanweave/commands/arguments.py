@@ -8,6 +8,11 @@ from typing import Any
 
 from scanweave.errors import Code, Problem, UsageError
 
+COMPONENT_RULES = ("likely", "largest", "all")
+COMPONENTS_HELP = (
+    "which connected parts stay: likely, those with a quarter of the likeliest one's summed probability (the default); "
+    "the largest alone; all"
+)
 ROLE_ALIASES = ("pre", "flair", "post")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from scanweave.commands.arguments import add_study, path, study_arguments
+from scanweave.commands.arguments import COMPONENT_RULES, COMPONENTS_HELP, add_study, path, study_arguments
 from scanweave.pipeline.outputs import OUTPUTS
 from scanweave.pipeline.progress import Stage
 from scanweave.pipeline.progress_course import LOAD, STUDY_STEPS
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     parser.add_argument("--outputs", metavar="LIST", help=f"of {', '.join(OUTPUTS)} (comma-separated)")
-    parser.add_argument("--components", choices=("likely", "largest", "all"), help="which parts stay")
+    parser.add_argument("--components", choices=COMPONENT_RULES, help=COMPONENTS_HELP)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fold", metavar="I", type=int, help="of --folds only this one, from 0")
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
-    parser.add_argument("--resume", action="store_true", help="go on with the training in --out")
+    parser.add_argument("--resume", action="store_true", help="go on with the training in --out, or begin one")
     parser.add_argument("--bundle", metavar="NAME|DIR", default="flair_abnormality", help="default: %(default)s")
     add_common(parser)
 
@@ -58,8 +58,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def stopped(out: Path) -> None:
-    """Say how a training that Ctrl-C or SIGTERM ended goes on, where it has come so far that it can."""
+    """Say how a training that Ctrl-C or SIGTERM ended goes on, or that it did not come so far."""
     from scanweave.pipeline.training.place import STATE_FILE
 
     if any(path.is_file() for pattern in (STATE_FILE, f"*/{STATE_FILE}") for path in out.glob(pattern)):
         print("scanweave: stopped; the same command with --resume goes on", file=sys.stderr)
+    else:
+        print("scanweave: stopped before there was anything to go on from", file=sys.stderr)
