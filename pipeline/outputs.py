@@ -53,8 +53,10 @@ def outputs_for(source: str, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """What is written of a study whose reference comes from `source`; USAGE for what such a source cannot give."""
     if wanted is None:
         return DEFAULTS[source]
-    for name in wanted:
-        if source not in OUTPUTS[name].sources:
-            needed = " or ".join(OUTPUTS[name].sources)
-            raise UsageError(Problem(Code.USAGE, f"--outputs: {name} needs {needed} input, found {source}"))
+    unfit = [name for name in wanted if source not in OUTPUTS[name].sources]
+    if unfit:
+        raise UsageError(
+            Problem(Code.USAGE, f"--outputs: {name} needs {' or '.join(OUTPUTS[name].sources)} input, found {source}")
+            for name in unfit
+        )
     return wanted

@@ -18,6 +18,7 @@ from external_tools import CHROMIUM_OPTIONS, require_tool
 from monai.data import MetaTensor
 
 from scanweave.networks.weights import Weights
+from scanweave.pipeline.measurements import measure_study
 from scanweave.pipeline.report.write_report import write_report
 from scanweave.pipeline.result import result_record
 from scanweave.transforms.geometry import Volume
@@ -74,7 +75,8 @@ def made_study(
     study["loaded"] = LoadedStudy(Selection(choices, warnings), series, fixed.grid, {}, None, preview)
     tensor = MetaTensor(torch.from_numpy(mask.astype(np.uint8))[None], affine=torch.from_numpy(affine))
     study["pred"] = MetaTensor(torch.from_numpy(mask * np.float32(LIKELY))[None], affine=torch.from_numpy(affine))
-    return KeepComponentsd(keep="all")({**study, "segmentation": tensor})
+    study = KeepComponentsd(keep="all")({**study, "segmentation": tensor})
+    return {**study, "measurements": measure_study(study)}
 
 
 def record_of(study: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading measurement reports with other people's programs, for the tests of the DICOM SR."""
+"""Measurement reports of invented masks, read with other people's programs, for the tests of the DICOM SR."""
 
 from __future__ import annotations
 
@@ -8,15 +8,28 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import highdicom as hd
 import numpy as np
-from external_tools import require_tool
+import pydicom
+import pytest
+from dicom_series import SETTINGS, every_element, lesion
+from external_tools import require_tool, run_tool
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from scanweave.transforms.geometry import LPS_FROM_RAS, Affine, Volume
+from scanweave.transforms.io.dicom_seg import SegSettings, write_dicom_seg
+from scanweave.transforms.io.dicom_sr import write_dicom_sr
+from scanweave.transforms.measure_mask import Diameters, measure_mask
+
 TIMEOUT_S = 300
+SAME_MM, SAME_ML = 0.01, 1e-4
+"""What lengths and volumes are rounded to in the report, or less."""
+ENDS_MM = 1e-3
+"""Coordinates are stored in single precision, positions as decimals."""
 JAVA_OPTIONS = " ".join(
     (
         *(f"-Djdk.xml.xpath{limit}Limit=0" for limit in ("ExprGrp", "ExprOp", "TotalOp")),  # its rules are longer
@@ -125,3 +138,57 @@ def comments(report: Dataset) -> list[str]:
     """What the report says in words."""
     (words,) = (item for item in report.content[0].ContentSequence if item.name.value == "C0034375")
     return [item.TextValue for item in words.ContentSequence]
+
+
+def write_report(
+    folder: Path,
+    mask: Volume,
+    headers: Sequence[Dataset],
+    further: Sequence[Dataset] = (),
+    settings: SegSettings = SETTINGS,
+    with_seg: bool = True,
+    slice_axis: int = 2,
+    **options: Any,
+) -> SimpleNamespace:
+    """Segmentation and report of `mask`, each read back."""
+    seg = None
+    if with_seg:
+        write_dicom_seg(folder / "seg.dcm", mask, headers, list(further), settings)
+        seg = pydicom.dcmread(folder / "seg.dcm", stop_before_pixels=True)
+    path = folder / "sr.dcm"
+    size = measure_mask(mask, slice_axis)
+    write_dicom_sr(path, size, headers, list(further), settings, seg=seg, **options)
+    return SimpleNamespace(path=path, seg=seg, dataset=pydicom.dcmread(path))
+
+
+def single(affine: Affine) -> Volume:
+    """The mask of the tests without the parts that touch neither of its two large slices."""
+    mask = lesion(affine)
+    mask.array[:, :, 5:] = 0
+    return mask
+
+
+def check_numbers(group: Group, measured: Diameters, ml: float) -> None:
+    """A group says what was measured, and its axes lie where they were, on one slice."""
+    assert group.numbers["volume"] == pytest.approx(ml, abs=SAME_ML)
+    for key, length, ends in (
+        ("long", measured.long_mm, measured.long_ends),
+        ("short", measured.short_mm, measured.short_ends),
+    ):
+        assert group.numbers[key] == pytest.approx(length, abs=SAME_MM)
+        assert group.ends[key] == pytest.approx(np.array(ends) @ LPS_FROM_RAS[:3, :3], abs=ENDS_MM)
+    assert len(group.drawn_on) == 1
+
+
+def named_images(report: Dataset) -> set[str]:
+    """Every instance that the content tree names."""
+    return {str(e.value) for e in every_element(report) if e.keyword == "ReferencedSOPInstanceUID"}
+
+
+def entity_errors(*files: Path) -> list[str]:
+    """What dcentvfy finds different in one patient, study or series; its tables put one number of SR and MR apart."""
+    judged = run_tool("dcentvfy", *files)
+    false = (
+        "Warning - Different information entities for attribute - Element=<AccessionNumber> IE <Study> versus <Series> "
+    )
+    return [line for line in (judged.stdout + judged.stderr).splitlines() if not line.startswith(false)]

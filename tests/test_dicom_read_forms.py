@@ -114,6 +114,14 @@ def test_preamble_without_meta_information(plain: Volume, tmp_path: Path) -> Non
     assert_same(read_only(tmp_path), plain)
 
 
+def test_meta_information_without_preamble(plain: Volume, tmp_path: Path) -> None:
+    """The only way to say that pixels are compressed, at the very beginning of the file."""
+    folder = save(mr_slices(), tmp_path / "s", lambda d, n: stored_as(d, LOSSLESS["JPEG 2000"]))
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[132:])
+    assert_same(read_only(folder), plain)
+
+
 @pytest.mark.parametrize("name", ["slice {}.dcm", "Schädel Ü{}", "脳 {}.ima", "{}", "a'b\"c {}.DCM"])
 def test_names_with_spaces_and_foreign_letters(name: str, plain: Volume, tmp_path: Path) -> None:
     """Compressed ones are opened by name in another process."""

@@ -55,7 +55,7 @@ def test_position_of_the_patient_changes_nothing(position: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("turn", HALF_TURNS, ids=["supine head first", "feet first prone", "prone", "feet first"])
-@pytest.mark.parametrize("order", permutations((0, 1, 2)), ids=str)
+@pytest.mark.parametrize("order", list(permutations((0, 1, 2))), ids=str)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_every_plane_and_direction(turn: np.ndarray, order: tuple, backwards: bool, tmp_path: Path) -> None:
     """Axial, coronal and sagittal, from either side, first slice first or last: 48 ways to scan the same patient."""

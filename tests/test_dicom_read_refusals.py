@@ -144,12 +144,12 @@ def mosaic(kind: str) -> Change:
     return every(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", kind])
 
 
-def private_mosaic(count: int) -> Change:
-    """Siemens' and United Imaging's own elements, by which a mosaic is known whose ImageType was cleaned."""
+def private_mosaic(count: int, creator: str = "SIEMENS MR HEADER") -> Change:
+    """Siemens' own element, by which a mosaic is known whose ImageType was cleaned."""
 
     def change(slices: Slices) -> None:
         for item in slices:
-            item.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", count)
+            item.private_block(0x0019, creator, create=True).add_new(0x0A, "US", count)
 
     return change
 
@@ -181,10 +181,14 @@ CASES: dict[str, tuple[list[str], Change, Change]] = {
     "one slice of another study": (["MULTIPLE_STUDIES"], one(StudyInstanceUID=OWN), every(StudyInstanceUID=OWN)),
     "colours": (["UNSUPPORTED_FORM"], coloured, nothing),
     "white is zero in one slice": (["UNSUPPORTED_FORM"], one(PhotometricInterpretation="MONOCHROME1"), nothing),
+    "colours by a table": (["UNSUPPORTED_FORM"], every(PhotometricInterpretation="PALETTE COLOR"), nothing),
     "decimals": (["UNSUPPORTED_FORM"], decimals, nothing),
     "mosaic": (["UNSUPPORTED_FORM"], mosaic("MOSAIC"), mosaic("NORM")),
     "mosaic of United Imaging": (["UNSUPPORTED_FORM"], mosaic("VFRAME"), mosaic("DIS2D")),
     "mosaic by a private element": (["UNSUPPORTED_FORM"], private_mosaic(36), private_mosaic(1)),
+    "mosaic by Siemens' element, another's of that number": (
+        ["UNSUPPORTED_FORM"], private_mosaic(36), private_mosaic(36, "GEMS_ACQU_01"),
+    ),
     "bits that are not the lowest": (["UNSUPPORTED_FORM"], every(HighBit=15), every(BitsStored=16, HighBit=15)),
     "twelve bits packed": (["UNSUPPORTED_FORM"], every(BitsAllocated=12), nothing),
     "more bits stored than there are": (["UNREADABLE"], every(BitsStored=20, HighBit=19), nothing),
@@ -256,6 +260,13 @@ def test_frames_that_are_only_claimed_count(tmp_path: Path) -> None:
     made.PixelData = pydicom.encaps.encapsulate([b"0"] * 6)
     made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
     assert "TOO_LARGE" in codes(save([made], tmp_path / "t")), "its compressed length says nothing"
+
+
+def test_enhanced_image_that_was_a_mosaic_is_read(tmp_path: Path) -> None:
+    """Siemens' Numaris X writes the slices of a mosaic as frames, and leaves the word in ImageType."""
+    made = enhanced(mr_slices())
+    made.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    assert codes(save([made], tmp_path / "s")) == []
 
 
 # --- one header, several values -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import REPOSITORY
+from external_tools import run_tool
 
 from scanweave.transforms.geometry import LPS_FROM_RAS
 from scanweave.transforms.io.dicom_index import index_dicom
@@ -66,9 +67,8 @@ def test_agrees_with_dcm2niix(data_dir: Path, tmp_path: Path, folder: str, count
         volume, _ = read_dicom_volume(series)
         out = tmp_path / str(number)
         out.mkdir()
-        program = str(Path(sys.executable).with_name("dcm2niix"))
-        command = [program, "-z", "n", "-b", "n", "-p", "n", "-f", "it", "-o", str(out), str(series.files[0].parent)]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        options = ("-z", "n", "-b", "n", "-p", "n", "-f", "it")
+        ran = run_tool("dcm2niix", *options, "-o", out, series.files[0].parent)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         (theirs,) = read_nifti(next(out.glob("*.nii")))[0]
         to_theirs = np.linalg.inv(theirs.affine) @ volume.affine

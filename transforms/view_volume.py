@@ -12,6 +12,8 @@ from scanweave.transforms.resample import IDENTITY, resample
 
 MAX_EDGE = 256
 """The longest edge of a 3-D texture that every WebGL 2 promises (OpenGL ES 3.0.6, table 6.29)."""
+ROUNDING = 1e-6
+"""Voxels; an edge that is a whole number of voxels long but for floating point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ def view_grid(grid: Grid, spacing: float = 0.0, max_edge: int = MAX_EDGE) -> Gri
     lengths = np.array(grid.shape) * grid.spacing
     counts = np.minimum(grid.shape, max_edge)
     if spacing > 0:
-        counts = np.minimum(counts, np.maximum(np.ceil(lengths / spacing - 1e-6), 1)).astype(int)
+        counts = np.minimum(counts, np.maximum(np.ceil(lengths / spacing - ROUNDING), 1)).astype(int)
     steps = np.array(grid.shape) / counts  # in voxels of the old grid
     affine = grid.affine.copy()
     affine[:3, :3] *= steps

@@ -35,21 +35,15 @@ def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str,
     that is not told there. Under `MAX_BYTES` for every volume: the viewer takes what the sheet leaves.
     """
     slices, view = _slices(study, known_mm=result["volume_ml"] is not None)
-    page = _page(study, result, slices, view, name)
-    viewer = make_viewer(study, view.name, MAX_BYTES - len(page.encode()))
-    if viewer is not None:
-        page = _page(study, result, slices, view, name, viewer)
-    path.write_text(page, encoding="utf-8", newline="\n")
+    reference = _reference_role(study["loaded"])
+    shown = _shown(study, result, slices, view, reference) | {"name": name}
+    page = _page(shown, "")
+    viewer = make_viewer(study, result, reference, view.name, MAX_BYTES - len(page.encode()))
+    path.write_text(_page(shown, viewer) if viewer else page, encoding="utf-8", newline="\n")
 
 
-def _page(
-    study: Mapping[Hashable, Any],
-    result: Mapping[str, Any],
-    slices: Slices,
-    view: View,
-    name: str,
-    viewer: Viewer | None = None,
-) -> str:
+def _page(shown: Mapping[str, Any], viewer: Viewer | str) -> str:
+    """The page with its viewer, or with a word on why it has none; "" says nothing of one."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -57,25 +51,32 @@ def _page(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["printable"] = lambda value: printable(str(value))
+    template = environment.get_template(TEMPLATE)
+    if isinstance(viewer, str):
+        return template.render(**shown, viewer=None, no_viewer=viewer)
+    return template.render(**shown, viewer=viewer)
+
+
+def _shown(
+    study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slices, view: View, reference: str
+) -> dict[str, Any]:
+    """What the template writes, the viewer apart."""
     registration: Mapping[str, RigidResult] = study.get("registration", {})
     flagged = len(flags_of(study))
-    loaded: LoadedStudy = study["loaded"]
-    return environment.get_template(TEMPLATE).render(
-        name=name,
-        result=result,
-        reference=_reference_role(loaded),
-        flags=result["warnings"][:flagged],
-        warnings=result["warnings"][flagged:],
-        answer=answer(result),
-        slices=slices.pictures,
-        outline_step=slices.step,
-        largest=_largest(slices.pictures),
-        view=view,
-        motions=motions(result, {role: found.flag_reason for role, found in registration.items()}),
-        planes=_planes(study, _reference_role(loaded)),
-        seconds=result["seconds"],
-        viewer=viewer,
-    )
+    return {
+        "result": result,
+        "reference": reference,
+        "flags": result["warnings"][:flagged],
+        "warnings": result["warnings"][flagged:],
+        "answer": answer(result),
+        "slices": slices.pictures,
+        "outline_step": slices.step,
+        "largest": _largest(slices.pictures),
+        "view": view,
+        "motions": motions(result, {role: found.flag_reason for role, found in registration.items()}),
+        "planes": _planes(study, reference),
+        "seconds": result["seconds"],
+    }
 
 
 def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, View]:

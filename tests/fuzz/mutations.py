@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import struct
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
 
+import nibabel as nib
+import numpy as np
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
@@ -21,7 +26,16 @@ TEXTS = (
     "\\",
     "1\\2", "1\\2\\3\\4\\5\\6", "1\\0\\0\\0\\1\\0", "0\\0\\0\\0\\0\\0", "..", "../../x", "1.2.840.10008.1.2.4.90",
     "MR", "CT", "MONOCHROME1", "RGB", "PALETTE COLOR", "a" * 300, "\x00", "\x1b[2J", "é", "20000101", "250000",
+    "8", "32", "4096", "1000000", "-32768", "1e38", "1e-9\\1e-9", "100000\\100000", "0.01\\100", "1e5\\-1e5\\1e5",
+    "0\\1\\0\\1\\0\\0", "0\\1\\0\\0\\0\\-1", "0.6\\0.8\\0\\0\\0\\-1",
 )  # fmt: skip
+DECIMALS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-9, 1e-30, 1e9, 1e30, float("nan"), float("inf"), float("-inf"), 348.0, 4096.0)
+NAMES = (
+    "", "/", ".", "..", "../x.dcm", "a/../../x.dcm", "/x.dcm", "C:\\x.dcm", "a\\..\\b.dcm", "a" * 300, "x/" * 200 + "y",
+    "DICOMDIR", "._a.dcm", "é脳.dcm", "\x1b[2J.dcm", "a.zip", "a.nii", "a.nii.gz", "a.png", "x.dcm/", "x.dcm/y.dcm",
+)  # fmt: skip
+_GZIP = b"\x1f\x8b"
+_DATE = (2020, 1, 21, 7, 48, 0)
 
 
 def spoil(content: bytes, chance: random.Random) -> bytes:
@@ -39,6 +53,58 @@ def spoil_dicom(content: bytes, chance: random.Random) -> bytes:
         return _other_values(content, chance)
     except Exception:  # a value that pydicom does not write
         return spoil(content, chance)
+
+
+def spoil_nifti(content: bytes, chance: random.Random) -> bytes:
+    """As `spoil`, or one to three fields of the header with other numbers; of a gzipped file what is packed in it."""
+    if chance.random() < 0.3:
+        return spoil(content, chance)
+    if content.startswith(_GZIP):
+        try:
+            inside = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error):  # spoiled before
+            return spoil(content, chance)
+        return gzip.compress(spoil_nifti(inside, chance), mtime=0)
+    kind = nib.Nifti2Header if content.startswith(struct.pack("<i", nib.Nifti2Header.sizeof_hdr)) else nib.Nifti1Header
+    fields = kind.template_dtype.fields or {}
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        one, start = fields[chance.choice(list(fields))][:2]
+        item = one.base.itemsize
+        at = start + item * chance.randrange(one.itemsize // item)
+        content = content[:at] + _field(one.base, chance) + content[at + item :]
+    return content
+
+
+def _field(kind: np.dtype, chance: random.Random) -> bytes:
+    if kind.kind == "f":
+        return np.array(chance.choice(DECIMALS), kind).tobytes()
+    if kind.kind in "iu":
+        return (chance.choice(NUMBERS) % (1 << 8 * kind.itemsize)).to_bytes(kind.itemsize, "little")
+    return chance.randbytes(kind.itemsize)
+
+
+def spoil_zip(content: bytes, chance: random.Random) -> bytes:
+    """As `spoil`, or a whole archive in which one member has another name, or was spoiled before it was packed."""
+    if chance.random() < 0.4:
+        return spoil(content, chance)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    except Exception:  # spoiled before
+        return spoil(content, chance)
+    at = chance.randrange(len(members))
+    name, body = members[at]
+    members[at] = (chance.choice(NAMES), body) if chance.random() < 0.4 else (name, spoil_dicom(body, chance))
+    return zipped(members, chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
+
+
+def zipped(members: Sequence[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """An archive, the same bytes whenever it is made."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, body in members:
+            archive.writestr(zipfile.ZipInfo(name, _DATE), body, compress_type=method)
+    return out.getvalue()
 
 
 def _place(content: bytes, chance: random.Random) -> int:

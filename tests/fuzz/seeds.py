@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import gzip
 import random
-import zipfile
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 from dicom_forms import enhanced, mr_slices, save, stored_as
-from mutations import spoil, spoil_dicom
+from mutations import spoil_dicom, spoil_nifti, spoil_zip, zipped
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -24,6 +24,7 @@ SERIES = (
     "dicom-vendors/generic", "dicom-vendors/philips_enhanced", "study-siemens/36468-FLAIRreg-58706",
 )  # fmt: skip
 MOST_SLICES = 5
+DISC_UID = "1.2.9"
 COMPRESSED = {
     "JPEG lossless": "1.2.840.10008.1.2.4.70",
     "JPEG-LS": "1.2.840.10008.1.2.4.80",
@@ -35,6 +36,8 @@ NATIVE = {
     "big endian": ExplicitVRBigEndian,
     "deflated": DeflatedExplicitVRLittleEndian,
 }
+ALL_ALIKE = 0.4
+"""Share of changes that all files of a series get: an odd value in one of them is only told as a difference."""
 Files = dict[str, bytes]
 """Contents by path below the input."""
 
@@ -50,12 +53,22 @@ class Seed:
     victims: tuple[str, ...] = ()
 
     def spoiled(self, chance: random.Random) -> Files:
-        """The files, of which one (seldom two) is not what it was."""
+        """The files, of which one (seldom two) is not what it was, or all of a series alike: these still agree."""
         changed = dict(self.files)
+        names = self.victims or tuple(self.files)
         for _ in range(chance.choice((1, 1, 1, 2))):
-            victim = chance.choice(self.victims or tuple(self.files))
-            changed[victim] = self.spoil(changed[victim], chance)
+            first = chance.choice(names)
+            together = chance.random() < ALL_ALIKE
+            how = chance.getrandbits(32)
+            for name in names:
+                if name == first or (together and _shape(name) == _shape(first)):
+                    changed[name] = self.spoil(changed[name], random.Random(how))
         return changed
+
+
+def _shape(name: str) -> str:
+    """Names of one series differ by numbers."""
+    return re.sub(r"\d+", "#", name)
 
 
 def make_seeds(folder: Path, data: Path | None) -> list[Seed]:
@@ -73,7 +86,7 @@ def make_seeds(folder: Path, data: Path | None) -> list[Seed]:
         seeds.append(_dicom(name, save(made, folder / name)))
     seeds.append(_dicom("enhanced", save([enhanced(mr_slices()[:4])], folder / "enhanced")))
     for series in SERIES if data else ():
-        files = sorted(Path(data or "", series).rglob("*.dcm"))[:MOST_SLICES]
+        files = sorted(Path(data or "", series).rglob("*.dcm"), key=_number)[:MOST_SLICES]
         seeds.append(_dicom(series.rpartition("/")[2], _cut(files, folder / series)))
     seeds += [_zip(plain), _disc(plain, folder / "disc")]
     return seeds + _nifti(folder)
@@ -81,6 +94,10 @@ def make_seeds(folder: Path, data: Path | None) -> list[Seed]:
 
 def _dicom(name: str, folder: Path) -> Seed:
     return Seed(name, {path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+
+
+def _number(path: Path) -> int:
+    return int(pydicom.dcmread(path, specific_tags=["InstanceNumber"]).InstanceNumber)
 
 
 def _cut(files: list[Path], folder: Path) -> Path:
@@ -97,16 +114,13 @@ def _cut(files: list[Path], folder: Path) -> Path:
 
 
 def _zip(folder: Path) -> Seed:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.iterdir()):
-            archive.writestr(f"DICOM/ST 1/{path.name}", path.read_bytes())
-        archive.writestr("autorun.inf", b"[autorun]")
-    return Seed("zip", {"study.zip": out.getvalue()}, "study.zip", spoil)
+    members = [(f"DICOM/ST 1/{path.name}", path.read_bytes()) for path in sorted(folder.iterdir())]
+    return Seed("zip", {"study.zip": zipped([*members, ("autorun.inf", b"[autorun]")])}, "study.zip", spoil_zip)
 
 
 def _disc(folder: Path, disc: Path) -> Seed:
     files = FileSet()
+    files.UID = DISC_UID
     for path in sorted(folder.iterdir()):
         files.add(path)
     files.write(disc)
@@ -119,11 +133,14 @@ def _nifti(folder: Path) -> list[Seed]:
     noise = np.random.default_rng(0).integers(0, 900, (12, 11, 10, 3))
     affine = np.diag([-1.0, -1.2, 3.0, 1.0])
     seeds = []
-    for name, kind in (("a.nii", nib.Nifti1Image), ("a.nii.gz", nib.Nifti1Image), ("b.nii", nib.Nifti2Image)):
+    for name, kind in (("a.nii", nib.Nifti1Image), ("b.nii", nib.Nifti2Image)):
         image = kind(noise.astype(np.int16), affine)
         image.set_sform(affine, code=1)
         image.set_qform(affine, code=1)
         image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a comment"))
         nib.save(image, folder / name)
-        seeds.append(Seed(name, {name: (folder / name).read_bytes()}, name, spoil))
+        content = (folder / name).read_bytes()
+        seeds.append(Seed(name, {name: content}, name, spoil_nifti))
+        packed = f"{name}.gz"
+        seeds.append(Seed(packed, {packed: gzip.compress(content, mtime=0)}, packed, spoil_nifti))
     return seeds

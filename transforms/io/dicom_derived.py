@@ -6,9 +6,11 @@ Nothing in such an object comes from a clock: the same run twice gives the same 
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from pydicom.dataset import Dataset
 
+from scanweave.transforms.io.dicom_seg_settings import SegSettings, plain_text
 from scanweave.transforms.io.dicom_seg_sources import valid
 
 MANUFACTURER = "scanweave"
@@ -18,6 +20,16 @@ UNKNOWN_DATE, UNKNOWN_TIME = "19000101", "000000"
 """Stand in where a source without any date meets an attribute that must not be empty."""
 MAX_SERIES_NUMBER = 2**31 - 1
 """The largest value of an IS (PS3.5 table 6.2-1)."""
+
+
+def equipment(settings: SegSettings) -> dict[str, Any]:
+    """The General Equipment module (PS3.3 C.7.5.1) as highdicom's constructors take it: the program and its weights."""
+    return {
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": plain_text(settings.algorithm),
+        "software_versions": plain_text(settings.version),
+        "device_serial_number": plain_text(settings.weights_sha256)[:16],
+    }
 
 
 def series_number(header: Dataset, offset: int) -> int:

@@ -87,7 +87,7 @@ def texts(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
     value = find(header, keyword)
     if value is None or value == "":
         return ()
-    values = [value] if isinstance(value, str) else list(value)
+    values = list(value) if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
     return tuple(printable(str(item)).upper() for item in values)
 
 
@@ -98,7 +98,7 @@ def number(header: pydicom.Dataset, keyword: str) -> float | None:
         value = value[0] if value else None
     try:
         found = None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if found is not None and math.isfinite(found) else None
 
@@ -108,7 +108,7 @@ def numbers(header: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
     value = find(header, keyword)
     try:
         return None if value is None or value == "" else tuple(float(item) for item in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -143,6 +143,7 @@ def _moment(date: str, time: str) -> float | None:
     try:
         clock = time.split("+")[0].split("-")[0].replace(":", "").ljust(6, "0")
         day = dt.date(int(date[:4]), int(date[4:6]), int(date[6:8])).toordinal() if len(date) >= 8 else 0
-        return day * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:]) if time else None
+        moment = day * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:]) if time else None
     except ValueError:
         return None
+    return moment if moment is not None and math.isfinite(moment) else None

@@ -5,6 +5,7 @@ pydicom reads any of these, but takes a deflated file of any size, and says noth
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -82,7 +83,7 @@ def read_header(path: Path, tags: Sequence[str | int | BaseTag] | None = None) -
     Exception
         pydicom raises nearly anything on damaged bytes.
     """
-    with path.open("rb") as stream:
+    with _BoundedFile(io.FileIO(path)) as stream:
         header, marked = _dataset(stream, path, stop_before_pixels=True, specific_tags=tags)
         size = os.fstat(stream.fileno()).st_size
         little = transfer_syntax(header) != ExplicitVRBigEndian
@@ -93,8 +94,17 @@ def read_header(path: Path, tags: Sequence[str | int | BaseTag] | None = None) -
 
 def read_dataset(path: Path) -> pydicom.Dataset:
     """Header and pixels as stored; errors as `read_header`."""
-    with path.open("rb") as stream:
+    with _BoundedFile(io.FileIO(path)) as stream:
         return _dataset(stream, path)[0]
+
+
+class _BoundedFile(io.BufferedReader):
+    """Asked for no more than is left: Python takes the memory of a read first, of 4 GiB for a damaged length."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _CHUNK_BYTES:
+            size = min(size, max(os.fstat(self.fileno()).st_size - self.tell(), 0))
+        return super().read(size)
 
 
 def transfer_syntax(dataset: pydicom.Dataset) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scanweave.errors import Code, Problem
 
 ORIENTATION_TOLERANCE = 1e-3
-"""Largest difference between direction cosines of one series (0.06 degrees)."""
+"""Largest difference between direction cosines of one series: 0.06 degrees, 0.25 mm over 250 mm."""
 PIXEL_SPACING_TOLERANCE_MM = 1e-3
 SPACING_TOLERANCE_MM = 0.1
 """Largest difference between slice steps; scanners round positions to 0.001 .. 0.01 mm."""

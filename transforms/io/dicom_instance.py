@@ -14,13 +14,13 @@ from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.io.dicom_facts import number, text
 from scanweave.transforms.io.dicom_file import read_header
 from scanweave.transforms.io.dicom_pixel_checks import (
+    SIEMENS_BLOCK,
     SIEMENS_MOSAIC_SLICES,
-    UIH_GRID_SLICES,
     pixel_problems,
     unread_syntax,
 )
 
-_HEADER_TAGS: list[str | int] = [
+_HEADER_TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
     "StudyInstanceUID",
@@ -77,8 +77,8 @@ _HEADER_TAGS: list[str | int] = [
     "InConcatenationTotalNumber",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    SIEMENS_BLOCK,
     SIEMENS_MOSAIC_SLICES,
-    UIH_GRID_SLICES,
 ]
 _UIDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 

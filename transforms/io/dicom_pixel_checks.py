@@ -10,7 +10,7 @@ import pydicom
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from scanweave.errors import Code, Problem
-from scanweave.transforms.io.dicom_facts import number, texts
+from scanweave.transforms.io.dicom_facts import number, text, texts
 from scanweave.transforms.io.dicom_file import (
     NATIVE_SYNTAXES,
     UNDEFINED_LENGTH,
@@ -21,9 +21,9 @@ from scanweave.transforms.io.dicom_file import (
 
 BITS_ALLOCATED = (8, 16, 32)
 MOSAIC_TYPES = frozenset({"MOSAIC", "VFRAME"})
-"""Of ImageType: Siemens and United Imaging tile all slices of a volume into one image."""
-SIEMENS_MOSAIC_SLICES, UIH_GRID_SLICES = 0x0019100A, 0x00651050
-"""Private elements with the number of slices in a mosaic."""
+"""Of ImageType: Siemens and United Imaging tile all slices of a volume into one image (dcm2niix issues 225, 553)."""
+SIEMENS_BLOCK, SIEMENS_CREATOR, SIEMENS_MOSAIC_SLICES = "00190010", "SIEMENS MR HEADER", "0019100A"
+"""The private element with the number of slices in a mosaic, and who must have reserved its block (PS3.5 7.8.1)."""
 _EIGHT_BIT_DECODERS = frozenset({"gdcm", "pillow"})
 """pydicom's plug-ins that take JPEG extended with 8 bits only."""
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
@@ -104,11 +104,12 @@ def _form_problems(header: pydicom.Dataset, name: str) -> list[Problem]:
 
 
 def _mosaic_slices(header: pydicom.Dataset) -> str:
-    """How many slices the one image holds, in words; "" for an image of one slice."""
-    for tag in (SIEMENS_MOSAIC_SLICES, UIH_GRID_SLICES):
-        count = number(header, tag)
-        if count is not None and count > 1:
-            return f"{count:g} slices"
+    """How many slices the one image holds, in words; "" for an image of one slice, or of frames."""
+    if (number(header, "NumberOfFrames") or 1) > 1:  # Siemens' enhanced images keep the word, and no mosaic
+        return ""
+    count = number(header, SIEMENS_MOSAIC_SLICES) if text(header, SIEMENS_BLOCK).strip() == SIEMENS_CREATOR else None
+    if count is not None and count > 1:
+        return f"{count:g} slices"
     return "slices" if MOSAIC_TYPES & set(texts(header, "ImageType")) else ""
 
 

@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from scanweave.transforms.io.dicom_derived import (
-    MANUFACTURER,
+    equipment,
     integer,
     replace_clock,
     restore_identity,
@@ -121,10 +121,7 @@ def write_dicom_sc(
             series_number=series_number(first, SERIES_NUMBER_OFFSET),
             sop_instance_uid=derived_uid("SC instance", *made_from, str(rank), voxels),
             instance_number=source.number,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=plain_text(settings.algorithm),
-            software_versions=plain_text(settings.version),
-            device_serial_number=plain_text(settings.weights_sha256)[:16],
+            **equipment(settings),
             series_description=settings.titled,
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )

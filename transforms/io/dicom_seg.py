@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
 from scanweave.transforms.io.dicom_derived import (
     CREATOR,
-    MANUFACTURER,
+    equipment,
     replace_clock,
     restore_identity,
     series_number,
@@ -92,10 +92,7 @@ def write_dicom_seg(
         series_number=series_number(first, SERIES_NUMBER_OFFSETS[settings.kind]),
         sop_instance_uid=uids["instance"],
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=plain_text(settings.algorithm),
-        software_versions=plain_text(settings.version),
-        device_serial_number=plain_text(settings.weights_sha256)[:16],
+        **equipment(settings),
         fractional_type=hd.seg.SegmentationFractionalTypeValues.PROBABILITY,
         max_fractional_value=MAX_FRACTION,
         content_label=_CONTENT_LABELS[settings.kind],

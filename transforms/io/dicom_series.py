@@ -100,15 +100,13 @@ def _frame_problems(
 
 def _colour_problems(headers: Sequence[pydicom.Dataset], where: str) -> list[Problem]:
     """Pixels that are not one brightness each, the larger the brighter."""
-    problems = []
-    if any(text(header, "PhotometricInterpretation") == "MONOCHROME1" for header in headers):
-        message = "expected bright tissue on black (MONOCHROME2), found MONOCHROME1"
-        problems.append(Problem(Code.UNSUPPORTED_FORM, message, where))
+    meanings = {text(header, "PhotometricInterpretation") for header in headers} - {"", "MONOCHROME2"}
     samples = max(number(header, "SamplesPerPixel") or 1 for header in headers)
-    if samples != 1:
-        message = f"expected one value a pixel, found {samples:g}: colours"
-        problems.append(Problem(Code.UNSUPPORTED_FORM, message, where))
-    return problems
+    if not meanings and samples == 1:
+        return []
+    found = ", ".join(sorted(meanings)) or f"{samples:g} values a pixel"
+    message = f"expected bright tissue on black, one value a pixel (MONOCHROME2), found {found}"
+    return [Problem(Code.UNSUPPORTED_FORM, message, where)]
 
 
 def _kind_problems(headers: Sequence[pydicom.Dataset], slice_count: int, where: str) -> list[Problem]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import highdicom as hd
 from pydicom.dataset import Dataset
 
-from scanweave.transforms.io.dicom_derived import MANUFACTURER, replace_clock, restore_identity, series_number
+from scanweave.transforms.io.dicom_derived import equipment, replace_clock, restore_identity, series_number
 from scanweave.transforms.io.dicom_seg_references import once
 from scanweave.transforms.io.dicom_seg_settings import SegSettings, plain_text
 from scanweave.transforms.io.dicom_seg_sources import patient_and_study, sorted_headers
@@ -75,10 +75,7 @@ def write_dicom_sr(
         series_number=series_number(first, SERIES_NUMBER_OFFSET),
         sop_instance_uid=derived_uid("SR instance", *made_from, said),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=plain_text(settings.algorithm),
-        software_versions=plain_text(settings.version),
-        device_serial_number=plain_text(settings.weights_sha256)[:16],
+        **equipment(settings),
         series_description=settings.titled,
         is_complete=True,
         previous_versions=list(predecessors) or None,

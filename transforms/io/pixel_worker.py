@@ -2,8 +2,8 @@
 
 `PixelDecoder` runs it as `python -P -m scanweave.transforms.io.pixel_worker`. On stdin comes one JSON object a line,
 {"path", "frames", "seconds", "bytes"}: the last two are the processor time and the memory that the file may take.
-On stdout each answer is four bytes of length, that much JSON, and for a frame its pixels. Nothing else comes out:
-what decoders print goes nowhere.
+On stdout each answer is four bytes of length, that much JSON, and for a frame its pixels: as many frames as were
+asked for, or before them why there are no more. Nothing else comes out: what decoders print goes nowhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-READY, FRAME, DONE, FAILED = "ready", "frame", "done", "failed"
+READY, FRAME, FAILED = "ready", "frame", "failed"
 DAMAGED, TOO_MUCH_MEMORY, UNSUPPORTED = "damaged", "memory", "unsupported"
 
 
@@ -30,8 +30,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes stdin
     _limit(resource.RLIMIT_CORE, 0)
     # Before the limits, of which libraries should take nothing.
-    import numpy  # noqa: F401
     import pydicom.pixels  # noqa: F401
+
+    import scanweave.transforms.io.dicom_file  # noqa: F401
 
     logging.getLogger("pydicom").addHandler(failures := _Failures())
     _send(answers, {"answer": READY})
@@ -71,16 +72,16 @@ def _reason(kinds: Sequence[type[BaseException]]) -> str:
 def _decode(answers: BinaryIO, path: Path, frames: int) -> None:
     """That many frames of a file, one after another, so that only one is held here."""
     import numpy as np
-    import pydicom
     from pydicom.pixels import get_decoder
 
-    dataset = pydicom.dcmread(path)
+    from scanweave.transforms.io.dicom_file import read_dataset
+
+    dataset = read_dataset(path)
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     for n in range(frames):  # not by iter_array, which fails on signed JPEG-LS (pydicom 3.0.2)
         frame, _ = decoder.as_array(dataset, index=n)
         pixels = np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<"))
         _send(answers, {"answer": FRAME, "shape": pixels.shape, "type": pixels.dtype.str}, pixels.data)
-    _send(answers, {"answer": DONE})
 
 
 def _send(answers: BinaryIO, message: dict[str, Any], pixels: Any = b"") -> None:

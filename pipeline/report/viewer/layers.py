@@ -8,22 +8,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.geometry import Grid, Volume
+from scanweave.transforms.geometry import Grid
 from scanweave.transforms.preview import Bytes
 from scanweave.transforms.resample import resample
 from scanweave.transforms.view_volume import ViewVolume, view_grid
 
 MASK, PROBABILITY = "mask", "probability"
 ZIP_LEVEL = 6
-SAMPLE_SLICES = 24
-"""Of each series so many are compressed to guess how long the whole will be."""
-LEAST_SHRINK = 0.93
-"""A grid that takes too much is followed by one of at most this share of its voxels."""
-USED = 0.85
-"""Of the budget; where a first guess leaves more than the rest of it, a finer grid is tried once."""
+MARGIN = 0.93
+"""Of the room that is aimed at: fewer voxels compress a little less well each."""
+ALIKE = 1.5
+"""Axes whose voxels are so many times the finest are the ones that become coarser first."""
 FEWEST_VOXELS = 4096
 """Below it there is nothing to look at."""
 ROUNDING = 1e-9
@@ -33,7 +32,7 @@ _HEADER_BYTES = 352
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One volume: `role`, or MASK or PROBABILITY; `white` is what its brightest voxel stands for."""
+    """One volume: `name` is a role, MASK or PROBABILITY; `white` is what its brightest voxel stands for."""
 
     name: str
     white: float
@@ -53,31 +52,20 @@ class Sources:
     probability: npt.NDArray[np.floating]
 
 
-def layers(sources: Sources, budget: int) -> tuple[list[Layer], Grid] | None:
-    """Every layer on the finest grid on which they take at most `budget` characters together, and that grid.
+def fitting_layers(sources: Sources, room: int) -> tuple[tuple[Layer, ...], Grid] | None:
+    """Every layer on the finest grid tried on which they take at most `room` characters together, and that grid.
 
     None where there is no room for anything worth looking at.
     """
-    whole = math.prod(sources.grid.shape)
-    grid, share = sources.grid, budget / max(_guess(sources), 1)
-    best, refined = None, False
-    while True:
-        if share < 1:
-            grid = _coarser(sources.grid, share)
-        if math.prod(grid.shape) < min(FEWEST_VOXELS, whole):
-            return best
-        found = _encoded(sources, grid)
+    grid = sources.grid
+    fewest = min(FEWEST_VOXELS, math.prod(grid.shape))
+    while room > 0 and math.prod(grid.shape) >= fewest:
+        found = _layers_on(grid, sources)
         length = sum(len(layer.nifti) for layer in found)
-        kept = math.prod(grid.shape) / whole
-        if length <= budget:
-            best = found, grid
-            if kept == 1 or refined or length > USED * budget:
-                return best
-            refined, share = True, kept * budget / length * LEAST_SHRINK
-        elif best is not None:
-            return best
-        else:
-            share = kept * min(LEAST_SHRINK, budget / length)
+        if length <= room:
+            return found, grid
+        grid = _coarser(grid, MARGIN * room / length)
+    return None
 
 
 def any_within(mask: npt.NDArray[np.bool_], shape: tuple[int, int, int]) -> Bytes:
@@ -102,10 +90,35 @@ def _starts(old: int, new: int) -> npt.NDArray[np.intp]:
     return np.ceil(np.arange(new) * (old / new) - 0.5 - ROUNDING).astype(np.intp)
 
 
-def nifti_text(voxels: Bytes, grid: Grid, white: float) -> str:
-    """A gzipped NIfTI-1 file as base64: the values are `voxels` times `white` / 255."""
-    import nibabel as nib
+def _coarser(grid: Grid, share: float) -> Grid:
+    """`grid` with about `share` (under 1) of its voxels, or some more; its finest axes become coarser first."""
+    finest = grid.spacing.min()
+    axes = np.count_nonzero(grid.spacing < ALIKE * finest)
+    return view_grid(grid, finest * share ** (-1 / axes))
 
+
+def _layers_on(grid: Grid, sources: Sources) -> tuple[Layer, ...]:
+    def layer(name: str, voxels: Bytes, white: float) -> Layer:
+        return Layer(name, white, _nifti_text(voxels, grid, white))
+
+    found = [layer(role, _on(grid, view), view.white) for role, view in sources.series.items()]
+    if sources.mask.any():
+        found.append(layer(MASK, any_within(sources.mask, grid.shape), 255.0))
+    probability = np.rint(mean_within(sources.probability, grid.shape).clip(0, 1) * 255).astype(np.uint8)
+    return (*found, layer(PROBABILITY, probability, 1.0))
+
+
+def _on(grid: Grid, view: ViewVolume) -> Bytes:
+    if view.volume.array.shape == grid.shape:
+        return view.volume.array
+    return np.rint(resample(view.volume, grid)[0]).astype(np.uint8)
+
+
+def _nifti_text(voxels: Bytes, grid: Grid, white: float) -> str:
+    """A gzipped NIfTI-1 file as base64: the values are `voxels` times `white` / 255.
+
+    By hand, since nibabel chooses the scaling of integers itself.
+    """
     header = nib.Nifti1Header()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(voxels.shape)
@@ -117,45 +130,3 @@ def nifti_text(voxels: Bytes, grid: Grid, white: float) -> str:
     header["cal_min"], header["cal_max"] = 0.0, white
     content = header.binaryblock.ljust(_HEADER_BYTES, b"\0") + voxels.tobytes(order="F")
     return base64.b64encode(gzip.compress(content, ZIP_LEVEL, mtime=0)).decode("ascii")
-
-
-def _encoded(sources: Sources, grid: Grid) -> list[Layer]:
-    found = [
-        Layer(role, view.white, nifti_text(_on(view.volume, grid), grid, view.white))
-        for role, view in sources.series.items()
-    ]
-    if sources.mask.any():
-        found.append(Layer(MASK, 255.0, nifti_text(any_within(sources.mask, grid.shape), grid, 255.0)))
-    probability = np.rint(mean_within(sources.probability, grid.shape).clip(0, 1) * 255).astype(np.uint8)
-    found.append(Layer(PROBABILITY, 1.0, nifti_text(probability, grid, 1.0)))
-    return found
-
-
-def _on(volume: Volume, grid: Grid) -> Bytes:
-    if volume.array.shape == grid.shape:
-        return volume.array
-    voxels, _ = resample(volume, grid)
-    return np.rint(voxels).astype(np.uint8)
-
-
-def _guess(sources: Sources) -> int:
-    """The characters that all series will take, from some of their slices; mask and probability add little."""
-    total = 0.0
-    for view in sources.series.values():
-        voxels = view.volume.array
-        some = voxels[..., :: max(1, voxels.shape[2] // SAMPLE_SLICES)]
-        total += len(gzip.compress(some.tobytes(order="F"), ZIP_LEVEL)) * voxels.shape[2] / some.shape[2]
-    return math.ceil(total * 4 / 3)
-
-
-def _coarser(grid: Grid, share: float) -> Grid:
-    """`grid` with at most `share` of its voxels: no voxel edge is longer than needed for that."""
-    fine, coarse = 0.0, float((np.array(grid.shape) * grid.spacing).max())
-    most = share * math.prod(grid.shape)
-    for _ in range(40):
-        middle = (fine + coarse) / 2
-        if math.prod(view_grid(grid, middle).shape) > most:
-            fine = middle
-        else:
-            coarse = middle
-    return view_grid(grid, coarse)

@@ -11,19 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from scanweave.pipeline.report.viewer.layers import MASK, Layer, Sources, layers
+from scanweave.pipeline.report.viewer.layers import MASK, Layer, Sources, fitting_layers
 from scanweave.pipeline.report.viewer.niivue import NiiVue, find_niivue
 from scanweave.pipeline.report.viewer.parts import Part, parts_of
-from scanweave.transforms.geometry import Volume
-from scanweave.transforms.io.series import Series
+from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.preview import Preview
 from scanweave.transforms.resample import resample
 from scanweave.transforms.view_volume import ViewVolume, view_grid
 
-SCRIPT, NOTICES = "viewer.js", "notices.txt"
-MARKUP_BYTES = 60_000
-"""The viewer's part of the page without scripts and volumes, with fifty parts to jump to."""
+SCRIPTS = ("state.js", "picture.js", "cursor.js", "pointer.js", "start.js")
+"""One script in the page, in this order: the last one begins."""
+NOTICES = "notices.txt"
+MARKUP_BYTES = 40_000
+"""The viewer's part of the page without scripts and volumes, licences included."""
+NOT_INSTALLED = "NiiVue was not found (pip install 'scanweave[viewer]')"
+NO_ROOM = "the slices alone fill the page"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +38,8 @@ class Viewer:
     script: str
     layers: tuple[Layer, ...]
     series: tuple[str, ...]
-    missing: Mapping[str, str]
     parts: tuple[Part, ...]
-    part_count: int
-    spacing: tuple[float, float, float]
+    spacing: tuple[float, ...]
     coarser: bool
     told: Mapping[str, Any]
 
@@ -52,71 +53,63 @@ class Viewer:
         return any(layer.name == MASK for layer in self.layers)
 
 
-def make_viewer(study: Mapping[Hashable, Any], plane: str, room: int) -> Viewer | None:
-    """The viewer of what came out of the chain, in at most `room` bytes of the page.
+def make_viewer(
+    study: Mapping[Hashable, Any], result: Mapping[str, Any], reference: str, plane: str, room: int
+) -> Viewer | str:
+    """The viewer of what came out of the chain, in at most `room` bytes of the page; or why there is none.
 
-    None where NiiVue is not installed, where the input says nothing of its geometry (2-D slices), where the chain
-    kept no picture of the reference, or where there is no room. `plane` is the one that the slices lie in.
+    "" where the input says nothing of its geometry (2-D slices) or the chain kept no picture of the reference.
+    `result` is the content of result.json, `reference` the role whose grid the mask is on, `plane` the one that its
+    slices lie in.
     """
     loaded: LoadedStudy = study["loaded"]
+    if loaded.preview is None or "measurements" not in result:
+        return ""
     niivue = find_niivue()
-    if niivue is None or loaded.preview is None or not loaded.spacing_known:
-        return None
-    script = (Path(__file__).parent / SCRIPT).read_text(encoding="utf-8")
-    budget = room - len(niivue.script.encode()) - len(script.encode()) - MARKUP_BYTES
-    sources = _sources(study, loaded, loaded.preview)
-    made = layers(sources, budget)
-    if made is None:
-        return None
-    found, grid = made
-    parts, count = parts_of(sources.mask, sources.probability, loaded.grid)
-    spacing = grid.spacing.tolist()
-    roles = loaded.selection.assigned
+    if niivue is None:
+        return NOT_INSTALLED
+    script = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    sources = _sources(study, reference, loaded.grid, loaded.preview)
+    fitting = fitting_layers(sources, room - len(niivue.script.encode()) - len(script.encode()) - MARKUP_BYTES)
+    if fitting is None:
+        return NO_ROOM
+    layers, grid = fitting
+    parts = parts_of(result["measurements"], sources.mask, loaded.grid)
     return Viewer(
         niivue,
         (Path(__file__).parent / NOTICES).read_text(encoding="utf-8"),
         script,
-        tuple(found),
+        layers,
         tuple(sources.series),
-        {role: choice.substituted_by or "" for role, choice in roles.items() if role not in sources.series},
-        tuple(parts),
-        count,
-        (spacing[0], spacing[1], spacing[2]),
+        parts,
+        tuple(grid.spacing.tolist()),
         grid.shape != loaded.grid.shape,
         {
             "series": list(sources.series),
-            "white": {layer.name: layer.white for layer in found},
+            "white": {layer.name: layer.white for layer in layers},
             "plane": plane,
             "parts": [part.point for part in parts],
         },
     )
 
 
-def _sources(study: Mapping[Hashable, Any], loaded: LoadedStudy, preview: Preview) -> Sources:
+def _sources(study: Mapping[Hashable, Any], reference: str, own: Grid, preview: Preview) -> Sources:
     """The reference first, then the roles that were moved onto it."""
-    reference = _role_of(loaded, loaded.reference)
+    grid = view_grid(own)
     moved: Mapping[str, ViewVolume] = study.get("registration_views", {})
-    shown = _reference_view(loaded, preview)
     return Sources(
-        series={reference: shown, **moved},
-        grid=shown.volume.grid,
+        series={reference: _reference_view(preview, own, grid), **moved},
+        grid=grid,
         mask=np.asarray(study["segmentation"])[0] > 0,
         probability=np.asarray(study["pred"])[0],
     )
 
 
-def _role_of(loaded: LoadedStudy, series: Series) -> str:
-    return next((role for role, choice in loaded.selection.assigned.items() if choice.series is series), "reference")
-
-
-def _reference_view(loaded: LoadedStudy, preview: Preview) -> ViewVolume:
-    """The preview on the grid on which the other roles were kept."""
-    grid = view_grid(loaded.grid)
-    if preview.voxels.shape == grid.shape:
-        return ViewVolume(Volume(preview.voxels, grid.affine), preview.white)
+def _reference_view(preview: Preview, own: Grid, grid: Grid) -> ViewVolume:
+    """The preview, made on the series' `own` grid, on the one on which the other roles were kept."""
     factors = np.array(preview.factors)
-    affine = loaded.grid.affine.copy()
-    affine[:3, 3] = loaded.grid.points([(factors - 1) / 2])[0]
+    affine = own.affine.copy()
+    affine[:3, 3] = own.points([(factors - 1) / 2])[0]
     affine[:3, :3] *= factors
     voxels, _ = resample(Volume(preview.voxels, affine), grid)
     return ViewVolume(Volume(np.rint(voxels).astype(np.uint8), grid.affine), preview.white)
