@@ -24,7 +24,7 @@ SIZE, REFERENCE, CHANNELS = 64, 1, 3
 STILL = AugmentSettings(
     rotation=0, zoom=(1, 1), stretch=0, shift=0, p_mirror=0, p_upside_down=0, p_elastic=0, elastic=0,
     p_misregistered=0, misregistration=0, misrotation=0, slice_shift=0, p_gamma=0, gamma=0, p_bias=0, bias=0,
-    p_blur=0, blur=0, p_coarse=0, coarse=1, p_noise=0, noise=0, gain=0, offset=0, p_missing=0,
+    p_blur=0, blur=0, p_coarse=0, coarse=1, p_noise=0, noise=0, gain=0, offset=0, p_missing=0, p_alone=0,
 )  # fmt: skip
 """Nothing happens."""
 APART = {"p_misregistered": 1.0, "misregistration": 4.0, "misrotation": 8.0}
@@ -279,12 +279,21 @@ def test_samples_that_are_not_chosen_stay_as_they_are(change: dict[str, float]) 
     assert 16 < same.sum() < 48
 
 
-def test_a_missing_series_is_the_reference() -> None:
-    image, _ = augmented(replace(STILL, p_missing=1.0, gain=0.1, offset=0.1, **APART))
+@pytest.mark.parametrize("probability", ["p_missing", "p_alone"])
+def test_a_missing_series_is_the_reference(probability: str) -> None:
+    image, _ = augmented(replace(STILL, gain=0.1, offset=0.1, **{probability: 1.0}, **APART))
     for channel in range(CHANNELS):
         assert torch.equal(image[:, channel], image[:, REFERENCE])
     kept = augmented(STILL)[0]
     assert not torch.equal(kept[:, 0], kept[:, REFERENCE])
+
+
+def test_some_samples_have_the_reference_alone() -> None:
+    image, _ = augmented(replace(STILL, p_alone=0.5), sample=batch(count=64))
+    like_reference = (image == image[:, REFERENCE : REFERENCE + 1]).flatten(2).all(dim=2)
+    alone = like_reference.all(dim=1)
+    assert 16 < alone.sum() < 48, "all other series of a sample together"
+    assert torch.equal(like_reference.sum(dim=1) == 1, ~alone)
 
 
 # --- the z-score after it -------------------------------------------------------------------------------------------
@@ -313,5 +322,5 @@ def test_zscore_is_that_of_the_changed_volume(change: dict[str, Any], pixel: flo
 def test_slices_that_show_nothing_keep_the_zscore() -> None:
     sample = batch()
     sample["image"] = sample["low"][:, :, None, None, None].expand_as(sample["image"]).half()
-    image, _ = augmented(AugmentSettings(p_missing=0, gain=0, offset=0), sample=sample)
+    image, _ = augmented(AugmentSettings(p_missing=0, p_alone=0, gain=0, offset=0), sample=sample)
     assert torch.allclose(image, sample["low"][..., None, None].expand_as(image), atol=0.02)

@@ -48,8 +48,8 @@ class Augment:
         channels = image.shape[1]
         gain = torch.exp(chance.normal(self.settings.gain, channels))[..., None, None]
         image = image * gain + chance.normal(self.settings.offset, channels)[..., None, None]
-        missing = chance.happens(self.settings.p_missing, channels).bool()[..., None, None]
-        return torch.where(missing, image[:, self.reference : self.reference + 1], image)
+        missing = chance.happens(self.settings.p_missing, channels) + chance.happens(self.settings.p_alone, 1)
+        return torch.where(missing.bool()[..., None, None], image[:, self.reference : self.reference + 1], image)
 
 
 def _zscore(
