@@ -145,9 +145,6 @@ def test_a_length_that_no_file_has_takes_no_memory(tmp_path: Path) -> None:
     assert peak < ENOUGH_BYTES
 
 
-@pytest.mark.xfail(
-    strict=True, reason="INTERNAL: highdicom refers to each image by its class; take it from the meta information"
-)
 def test_an_image_that_does_not_say_its_class_is_segmented_or_refused(trial: Trial) -> None:
     edit(trial.slices("post")[4], SOPClassUID=None)
     ran = trial.segment(trial.study)

@@ -67,7 +67,16 @@ def read_dicom_volume(
         if not isinstance(header.get("FrameOfReferenceUID") or None, str):
             # Old and anonymised files lack it, or hold several; a series is a frame of its own then.
             header.FrameOfReferenceUID = series.name
+        if not header.get("SOPClassUID"):  # what refers to the image has to name its class
+            header.SOPClassUID = _class_in_meta_information(header)
     return volume, headers
+
+
+def _class_in_meta_information(header: pydicom.Dataset) -> str:
+    """PS3.10 7.1 repeats the SOP class there; an image of modality MR without either is taken for a classic one."""
+    from pydicom.uid import MRImageStorage
+
+    return str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID") or MRImageStorage)
 
 
 def _bare_slice(header: pydicom.Dataset, pixels: npt.NDArray[Any], first: pydicom.Dataset) -> pydicom.Dataset:

@@ -1,7 +1,7 @@
 """NiiVue's own build, out of the wheel that carries it: https://pypi.org/project/ipyniivue.
 
 Of the wheel one file is read and none is imported. Its widget can save a page that stands alone, and for that it
-carries NiiVue's ES module whole, as a percent-encoded string. That is the module wanted here; docs/decisions/0009
+carries NiiVue's ES module whole, as a percent-encoded string. That is the module wanted here; docs/decisions/0010
 tells why it is taken from there.
 """
 
