@@ -82,7 +82,7 @@ def test_switches_work_without_a_script(shown: Page) -> None:
     assert shown.locator(visible).count() == 5
     drawn = "() => getComputedStyle(document.querySelector('.slices path')).display"
     assert shown.evaluate(drawn) != "none"
-    shown.get_by_label("outline").uncheck()
+    shown.locator("#outline").uncheck()
     assert shown.evaluate(drawn) == "none"
 
 

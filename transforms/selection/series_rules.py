@@ -25,7 +25,7 @@ from scanweave.transforms.selection.series_words import find, telling_words
 
 MIN_FIELD_MM = 120.0
 """A volume whose second longest side is shorter shows no whole head."""
-MIN_COVERAGE_MM = 45.0
+MIN_COVERAGE_MM = 40.0
 """Slices that span less show a part of the head: the inner ear, the pituitary gland."""
 NOTHING_SAID = "nothing says what it is"
 
@@ -89,7 +89,7 @@ def nature_of(series: Series) -> SeriesNature:
     nature = describe_series(facts_of(series))
     if series.source == "nifti":
         nature = _as_file(nature)
-    if nature.weighting is Weighting.EXCLUDED:
+    if nature.weighting is Weighting.EXCLUDED or series.problems:  # of a series with gaps no size is known
         return nature
     field, coverage = _field_mm(series), _coverage_mm(series.facts)
     if field is not None and field < MIN_FIELD_MM:
