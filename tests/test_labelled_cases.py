@@ -85,6 +85,13 @@ def test_image_without_its_mask_is_told(tmp_path: Path) -> None:
     assert refusal.value.code == "MISSING_LABEL"
 
 
+def test_two_masks_of_one_case_are_told(tmp_path: Path) -> None:
+    touch(*(tmp_path / "p" / name for name in ("flair.nii.gz", "label.nii", "label.nii.gz")))
+    with pytest.raises(InputRefused) as refusal:
+        find_cases(tmp_path, ROLES)
+    assert refusal.value.code == "DUPLICATE_POSITION"
+
+
 @pytest.mark.parametrize("without", ["b/b_1.tif", "c/flair.nii.gz", "c/visit/post.nii.gz"])
 def test_a_patient_without_any_mask_is_told(tmp_path: Path, without: str) -> None:
     """The mean of the others would be taken for that of all."""

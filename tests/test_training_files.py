@@ -304,6 +304,12 @@ def test_content_is_known_wherever_it_lies(two: Path, tmp_path: Path) -> None:
     assert [content_of(case) == known for case, known in zip(cases, before, strict=True)] == [True, False]
 
 
+def test_content_of_what_is_no_file_is_not_waited_for(two: Path) -> None:
+    os.mkfifo(two / "a" / "pipe")
+    (two / "a" / "nowhere").symlink_to(two / "gone")
+    assert all(content_of(case) for case in find_cases(two, ("pre", "flair", "post")))
+
+
 def test_a_changed_setting_does_all_anew(two: Path) -> None:
     loaded(two)
     changed = loaded(two, setting=0.5)

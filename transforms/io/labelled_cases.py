@@ -95,12 +95,13 @@ def _paired(images: Path, labels: Path) -> list[Case]:
 
 def _nifti_folders(root: Path, roles: Sequence[str]) -> list[Case]:
     """Each folder with a mask; names that are no role's (`t1.nii.gz`) are understood as in a study's folder."""
-    labels = {path.parent: path for path in _below(root, f"{LABEL}.nii*") if is_nifti(path)}
+    labels = sorted(path for path in _below(root, f"{LABEL}.nii*") if is_nifti(path))
     unlabelled = {path.parent for role in roles for path in _below(root, f"{role}.nii*") if is_nifti(path)}
-    _check_labelled(unlabelled - labels.keys(), root, f"{LABEL}.nii.gz")
+    _check_labelled(unlabelled - {label.parent for label in labels}, root, f"{LABEL}.nii.gz")
     cases = []
-    for folder, label in sorted(labels.items()):
-        own = {_stem(path): path for path in sorted(folder.iterdir()) if is_nifti(path) and path != label}
+    for label in labels:  # two in a folder are two cases of one name
+        folder = label.parent
+        own = {_stem(path): path for path in sorted(folder.iterdir()) if is_nifti(path) and _stem(path) != LABEL}
         inputs = {role: str(own[role]) for role in roles if role in own}
         if not own:
             continue
