@@ -255,13 +255,14 @@ def test_zeros_without_end_are_refused_by_their_header(nifti: NiftiTrial) -> Non
     """A gibibyte of zeros in a megabyte, and a header that says so."""
     content = bytearray(gzip.decompress(nifti.flair.read_bytes()))[:352]
     struct.pack_into("<3h", content, 42, 1024, 1024, 1024)
+    struct.pack_into("<2h", content, 70, 2, 8)  # NIFTI_TYPE_UINT8
     with gzip.open(nifti.flair, "wb", compresslevel=9) as stream:
         stream.write(content)
-        for _ in range(64):
+        for _ in range(32):
             stream.write(bytes(1 << 24))
     nifti.refused_by_header("TRUNCATED")
     with gzip.open(nifti.flair, "ab", compresslevel=9) as stream:
-        for _ in range(64):
+        for _ in range(32):
             stream.write(bytes(1 << 24))
     nifti.refused_by_header("TOO_LARGE")
 
