@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pydicom
-from pydicom.datadict import tag_for_keyword
 
 from scanweave.transforms.io.dicom_facts import items, number, numbers, text
 from scanweave.transforms.io.dicom_geometry import SliceGeometry
@@ -69,6 +68,6 @@ def _flat(places: Sequence[pydicom.Dataset]) -> pydicom.Dataset:
     for keyword in _OF_A_SLICE:
         for place in places:
             if keyword in place:
-                flat[tag_for_keyword(keyword)] = place.get_item(keyword)  # not converted: that can raise anything
+                flat[keyword] = place.get_item(keyword)  # not converted: that can raise anything
                 break
     return flat

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 GZIP_SUFFIX = ".gz"
 MAX_EXTENSION_BYTES = 1 << 24
@@ -19,7 +19,7 @@ _SMALLEST_EXTENSION = 8
 _CHUNK_BYTES = 1 << 20
 
 
-def opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> BufferedIOBase:
     """The file's bytes, unpacked where they are gzipped."""
     return gzip.open(path) if path.suffix.lower() == GZIP_SUFFIX else path.open("rb")
 
