@@ -13,8 +13,6 @@ from scanweave.transforms.io.series import Series
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.measure_mask import ML_DECIMALS, MM_DECIMALS, Diameters, MaskSize, measure_mask
 
-PLANES = ("sagittal", "coronal", "axial")
-"""By the patient axis (right, anterior, superior) that is nearest to the slice normal."""
 DICOM_SLICE_AXIS = 2
 """The reader of DICOM stacks slices along the last axis."""
 
@@ -34,10 +32,9 @@ def measurements_record(study: Mapping[Hashable, Any]) -> dict[str, Any]:
     if size is None:
         return {}
     loaded: LoadedStudy = study["loaded"]
-    grid = loaded.grid
-    axis = _slice_axis(loaded.reference, grid)
+    axis = _slice_axis(loaded.reference, loaded.grid)
     parts = [{"volume_ml": round(p.volume_ml, ML_DECIMALS), **_lines(p.diameters)} for p in size.parts]
-    record = {"plane": _plane(grid, axis), "slice_axis": "ijk"[axis], **_lines(size.diameters), "parts": parts}
+    record = {"plane": size.plane, "slice_axis": "ijk"[axis], **_lines(size.diameters), "parts": parts}
     return {"measurements": record}
 
 
@@ -63,9 +60,3 @@ def _slice_axis(reference: Series, grid: Grid) -> int:
         return DICOM_SLICE_AXIS
     coarse = slice_axis(grid)
     return int(np.abs(grid.directions[2]).argmax()) if coarse is None else coarse
-
-
-def _plane(grid: Grid, axis: int) -> str:
-    """What the slices are called; oblique ones by the nearest plane."""
-    first, second = (grid.directions[:, other] for other in range(3) if other != axis)
-    return PLANES[int(np.abs(np.cross(first, second)).argmax())]

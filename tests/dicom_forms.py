@@ -28,6 +28,13 @@ SPACING = (5.5, 0.9, 1.1)
 """Between slices, rows and columns, mm."""
 TURN_DEG = (12, -17, 23)
 BITS = 12
+LOSSLESS = {
+    "RLE": "1.2.840.10008.1.2.5",
+    "JPEG lossless": "1.2.840.10008.1.2.4.57",
+    "JPEG lossless, first order": "1.2.840.10008.1.2.4.70",
+    "JPEG-LS": "1.2.840.10008.1.2.4.80",
+    "JPEG 2000": "1.2.840.10008.1.2.4.90",
+}
 GDCM_NAMES = {
     "1.2.840.10008.1.2.4.57": "JPEGLosslessProcess14",
     "1.2.840.10008.1.2.4.70": "JPEGLosslessProcess14_1",
@@ -92,6 +99,12 @@ def read_only(folder: Path) -> Volume:
     found = only_series(folder)
     assert not found.problems, found.problems
     return read_dicom_volume(found)[0]
+
+
+def assert_same(volume: Volume, plain: Volume, tolerance: float = 0) -> None:
+    assert volume.array.dtype == np.float32 and volume.array.shape == plain.array.shape
+    assert np.abs(volume.array - plain.array).max() <= tolerance
+    assert np.allclose(volume.affine, plain.affine, atol=1e-6)
 
 
 def codes(folder: Path) -> list[str]:

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pydicom
-from dicom_series import (
-    SETTINGS,
-)
+from dicom_series import SETTINGS
 
 from scanweave import RESEARCH_NOTICE
 from scanweave.pipeline.overlay_pictures import Scene, Words, overlay_pictures
@@ -19,7 +17,6 @@ DOUBTED = replace(
     flags=("registration of pre: a flag that is a little longer than one line of such a picture can be",),
     remarks=("No post series: flair stands in",),
 )
-SAME_MM = 0.01
 
 
 def scene(mask, headers, gray=60):

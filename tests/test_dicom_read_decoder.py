@@ -13,7 +13,7 @@ from dicom_forms import mr_slices, only_series, pixels_of, save, stored_as
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from scanweave.errors import EnvironmentFailure, InputRefused, ScanweaveError
-from scanweave.transforms.io import pixel_decoder
+from scanweave.transforms.io import pixel_decoder, worker_process
 from scanweave.transforms.io.dicom_pixels import read_pixels
 from scanweave.transforms.io.pixel_decoder import CompressedFile, PixelDecoder
 
@@ -104,6 +104,20 @@ def test_decoder_that_falls_silent_is_not_waited_for(
     assert refusal(ill_behaved("fall silent")).code == "DECODING_LIMIT"
 
 
+def test_process_whose_parent_was_killed_ends_itself(ill_behaved: Callable[[str], Path]) -> None:
+    """Nobody is there to end it, and it waits without using processor time."""
+    (path,) = ill_behaved("fall silent").iterdir()
+    process = pixel_decoder._started()
+    try:
+        pixel_decoder._await_ready(process)
+        process.ask({"path": str(path), "frames": 1, "seconds": 9, "patience": 1, "bytes": 1 << 30})
+        with pytest.raises(EOFError):
+            process.answer(time.monotonic() + WITHIN_S)
+        assert process.status == -signal.SIGALRM
+    finally:
+        process.kill()
+
+
 def test_process_that_leaves_is_the_environments_fault(ill_behaved: Callable[[str], Path]) -> None:
     refused = refusal(ill_behaved("leave"))
     assert refused.code == "ENVIRONMENT_INCOMPLETE" and isinstance(refused, EnvironmentFailure)
@@ -138,6 +152,13 @@ def test_one_process_serves_all_files_and_is_gone_afterwards(series: list[Compre
         assert decoder._process is process
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_pipe_that_may_not_grow_is_only_slower(series: list[CompressedFile], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for the thirty-third process of one user."""
+    monkeypatch.setattr(worker_process, "_PIPE_BYTES", -2)
+    with PixelDecoder() as decoder:
+        assert_decoded([decoder.decode(file) for file in series])
 
 
 def test_after_a_crash_the_next_file_has_a_process_again(series: list[CompressedFile]) -> None:

@@ -29,9 +29,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRLittleEndian
 
+from scanweave import RESEARCH_NOTICE
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.dicom_seg import SegSettings, write_dicom_seg
-from scanweave.transforms.io.dicom_seg_settings import LO_LENGTH, RESEARCH_ONLY, ST_LENGTH, plain_text
+from scanweave.transforms.io.dicom_seg_settings import LO_LENGTH, ST_LENGTH, plain_text
 from scanweave.transforms.io.uids import derived_uid
 
 READERS = pytest.mark.parametrize("read", [read_highdicom, read_dcmqi])
@@ -244,7 +245,7 @@ def test_doubt_stands_where_a_pacs_shows_it(tmp_path):
         seg = pydicom.dcmread(tmp_path / "seg.dcm")
         said = seg.SegmentSequence[0].SegmentDescription
         texts[name] = (seg.SeriesDescription, seg.ContentDescription, said)
-    assert all(RESEARCH_ONLY in said for said in (*texts["plain"][1:], *texts["flagged"][1:]))
+    assert all(RESEARCH_NOTICE in said for said in (*texts["plain"][1:], *texts["flagged"][1:]))
     assert not any("REVIEW" in said for said in texts["plain"])
     assert all("REVIEW" in said for said in texts["flagged"])
     assert all(reason in texts["flagged"][2] for reason in (*FLAGGED.flags, "post"))

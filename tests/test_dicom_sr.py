@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_forms import enhanced, mr_slices
 from dicom_series import (
@@ -36,11 +37,11 @@ from sr_reports import (
 )
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
-from scanweave.transforms.io.dicom_seg import SegKind
+from scanweave.transforms.io.dicom_seg import SegKind, write_dicom_seg
 from scanweave.transforms.io.dicom_sr import write_dicom_sr
 from scanweave.transforms.measure_mask import MaskSize, measure_mask
 
-EMPTY = MaskSize(0.0, 0, None, ())
+EMPTY = MaskSize(0.0, 0, None, (), "axial")
 
 
 # The report says what the mask is
@@ -102,6 +103,36 @@ def test_without_a_segmentation_the_images_are_measured(tmp_path):
     check_numbers(whole, size.diameters, size.volume_ml)
     images = {image.referenced_sop_instance_uid for image in whole.group.source_images}
     assert images == {header.SOPInstanceUID for header in headers}
+
+
+def test_it_tracks_the_finding_of_the_segmentations_without_referring_to_any(tmp_path):
+    headers, affine = mr_series()
+    further = mr_series("1.2.3.4")[0]
+    of_probabilities = replace(SETTINGS, kind=SegKind.FRACTIONAL, all_frames=True, notes="Probabilities")
+    made = [write_report(tmp_path, single(affine), headers, further, with_seg=with_seg) for with_seg in (True, False)]
+    write_dicom_seg(tmp_path / "seg.dcm", single(affine), headers, further, of_probabilities)
+    (segment,) = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence
+    tracked = [(segment.TrackingUID, segment.TrackingID)]
+    for item in made:
+        (whole,) = (group for groups in read_report(item.path, headers)[1:] for group in groups)
+        tracked.append((whole.group.tracking_uid, whole.group.tracking_identifier))
+    assert len(set(tracked)) == 1
+
+
+@pytest.mark.parametrize(("axis", "plane"), [(0, "sagittal"), (1, "coronal"), (2, "axial")])
+def test_the_plane_of_the_slices_is_told(tmp_path, axis, plane):
+    directions = np.roll(np.eye(3), 2 - axis, axis=0)  # of rows, columns and slices
+    assert directions[2, axis] == 1
+    slices = mr_slices(directions)
+    mask = np.zeros((slices[0].Columns, slices[0].Rows, len(slices)), np.uint8)
+    mask[3:9, 4:8, 2] = 1
+    affine = np.eye(4)
+    affine[:3, :3] = (directions * np.array([[1.1], [0.9], [5.5]])).T  # mm along row, column and normal
+    affine[:3, 3] = np.array(slices[0].ImagePositionPatient, float)
+    made = write_report(tmp_path, Volume(mask, LPS_FROM_RAS @ affine), slices, with_seg=False)
+    report, _, (whole,) = read_report(made.path, slices)
+    assert whole.numbers["long"] == pytest.approx(np.hypot(6 * 1.1, 3 * 0.9), abs=SAME_MM)
+    assert f"within one {plane} slice" in " ".join(comments(report))
 
 
 def test_nothing_found_is_said_in_numbers_and_words(tmp_path):

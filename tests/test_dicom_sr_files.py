@@ -17,8 +17,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 from sr_reports import comments, read_report, single, write_report
 
+from scanweave import RESEARCH_NOTICE
 from scanweave.transforms.geometry import Volume
-from scanweave.transforms.io.dicom_seg_settings import RESEARCH_ONLY
 from scanweave.transforms.io.dicom_sr import write_dicom_sr
 from scanweave.transforms.measure_mask import measure_mask
 
@@ -32,7 +32,7 @@ def test_doubt_stands_where_a_pacs_shows_it(tmp_path):
         made = write_report(tmp_path, single(affine), headers, settings=settings)
         report, _, _ = read_report(made.path, headers)
         said[name] = (made.dataset.SeriesDescription, comments(report))
-        assert RESEARCH_ONLY in said[name][1]
+        assert RESEARCH_NOTICE in said[name][1]
     assert "REVIEW" not in said["plain"][0] + " ".join(said["plain"][1])
     assert said["flagged"][0].startswith("REVIEW")
     texts = said["flagged"][1]

@@ -245,6 +245,23 @@ def test_zip_within_a_zip_is_refused(trial: Trial) -> None:
     trial.inspected(trial.study)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_zip_in_which_a_file_would_be_lost_is_refused(trial: Trial) -> None:
+    """A lost slice at an end leaves no gap. The same file twice is none the less whole."""
+    first, second, *_ = (path for path in trial.study.iterdir())
+    archive = zipped(trial.root / "study.zip", study_members(trial))
+    with zipfile.ZipFile(archive, "a") as again:
+        again.write(first, f"DICOM/ST 1/{first.name}")
+    trial.inspected(archive)
+    for name in (f"DICOM/ST 1/{first.name}", f"/DICOM/./ST 1/{first.name}"):
+        archive = zipped(trial.root / "study.zip", study_members(trial))
+        with zipfile.ZipFile(archive, "a") as again:
+            again.write(second, name)
+        with zipfile.ZipFile(archive) as written:
+            assert len(written.namelist()) == len(study_members(trial)) + 1
+        trial.refused_by_header("BAD_ARCHIVE", archive)
+
+
 def test_members_of_a_zip_stay_in_its_folder(trial: Trial) -> None:
     """Absolute names, drives and links are names like any other."""
     study = study_members(trial)

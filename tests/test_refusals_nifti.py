@@ -157,6 +157,16 @@ def test_one_file_holds_all_roles(nifti: NiftiTrial) -> None:
     assert nifti.trial.done(path, files=NIFTI_RESULT).name == "all"
 
 
+def test_file_that_cannot_be_used_does_not_stop_the_others(nifti: NiftiTrial) -> None:
+    """A field of vectors, a cut file: what lies beside the three in real folders."""
+    folder = nifti.flair.parent
+    write_nifti(folder / "warp.nii.gz", np.zeros((4, 4, 4, 1, 3), np.float32), np.eye(4))
+    (folder / "other.nii").write_bytes(nifti.flair.read_bytes()[:99])
+    nifti.trial.inspected(folder)
+    nifti.flair.write_bytes(b"")
+    nifti.trial.refused_by_header("UNREADABLE", folder)
+
+
 def test_folder_of_nifti_files_needs_a_name_for_each_role(nifti: NiftiTrial) -> None:
     """Nothing in a NIfTI header tells a FLAIR, and these names do not either."""
     folder = nifti.flair.parent

@@ -202,21 +202,21 @@ def test_view_grid_has_the_same_edges(
 
 
 def test_parts_are_named_by_a_voxel_of_theirs() -> None:
-    mask = np.zeros((30, 30, 10), dtype=bool)
-    mask[5:20, 5:20, 2:5] = True
-    mask[7:18, 7:18, 2:5] = False  # a frame: the middle of its diameter is not in it
-    mask[25, 25, 8] = True
+    mask = np.zeros((10, 30, 30), dtype=bool)
+    mask[2:5, 5:20, 5:20] = True
+    mask[2:5, 7:18, 7:18] = False  # a frame: the middle of its diameter is not in it,
+    mask[2:5, 12, 12] = True  # another part is
+    mask[8, 25, 25:27] = True
     grid = Grid(mask.shape, OBLIQUE)
+    parts, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     measured = record_of(made_study(mask, OBLIQUE))["measurements"]
     found = parts_of(measured, mask, grid)
-    assert [part.volume_ml for part in found] == pytest.approx(
-        [(mask.sum() - 1) * grid.voxel_ml, grid.voxel_ml], abs=1e-4
-    )
+    sizes = np.array([mask.sum() - 5, 3, 2])
+    assert [part.volume_ml for part in found] == pytest.approx(sizes * grid.voxel_ml, abs=1e-4)
     assert found[0].long_mm > found[0].short_mm > grid.spacing.min()
-    for part in found:
-        index = np.rint(np.linalg.inv(OBLIQUE) @ [*part.point, 1])[:3].astype(int)
-        assert mask[tuple(index)]
-    x, y, z = grid.points([(25, 25, 8)])[0]
+    indices = [np.rint(np.linalg.inv(OBLIQUE) @ [*part.point, 1])[:3].astype(int) for part in found]
+    assert [parts[tuple(index)] for index in indices] == [parts[2, 5, 5], parts[2, 12, 12], parts[8, 25, 25]]
+    x, y, z = grid.points([(2, 12, 12)])[0]
     assert found[1].point == pytest.approx((x, y, z), abs=0.01)
     letters = f"{'RL'[int(x < 0)]} {abs(x):.0f} {'AP'[int(y < 0)]} {abs(y):.0f} {'SI'[int(z < 0)]} {abs(z):.0f} mm"
     assert found[1].place == letters

@@ -100,6 +100,8 @@ def test_where_the_rules_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "scanweave").mkdir()
     (tmp_path / "scanweave" / "series.yaml").write_text("- {role: none, where: {EchoTime: 4}}")
     assert [rule.role for rule in site_rules()] == ["none"]
+    monkeypatch.setenv("XDG_CONFIG_HOME", "a" * 300)  # cannot be looked at, as another user's home cannot
+    assert site_rules() == ()
     monkeypatch.setenv(RULES_VARIABLE, str(tmp_path / "gone.yaml"))
     with pytest.raises(EnvironmentFailure, match=r"gone\.yaml"):
         site_rules()

@@ -16,6 +16,8 @@ from scanweave.transforms.slice_outline import Outline, outline_of
 
 Point = tuple[float, float, float]
 """RAS mm."""
+PLANES = ("sagittal", "coronal", "axial")
+"""By the patient axis (right, anterior, superior) that is nearest to their normal."""
 NEIGHBOURS = 3
 """Voxels that touch by a face, an edge or a corner are connected, in space and in a slice."""
 ML_DECIMALS, MM_DECIMALS = 4, 2
@@ -53,13 +55,15 @@ class MaskSize:
     """What is measured of a mask: its volume, and how many connected parts it has.
 
     `diameters` are the longest of all parts, None where the mask is empty. `parts` lists the largest by volume,
-    `MOST_PARTS` at most.
+    `MOST_PARTS` at most. `plane`, one of `PLANES`, is what the slices are in which diameters lie, the nearest of
+    oblique ones.
     """
 
     volume_ml: float
     count: int
     diameters: Diameters | None
     parts: tuple[Part, ...]
+    plane: str
 
 
 def measure_mask(mask: Volume, slice_axis: int = 2) -> MaskSize:
@@ -78,8 +82,9 @@ def measure_mask(mask: Volume, slice_axis: int = 2) -> MaskSize:
         The voxel axis across the slices.
     """
     inside = mask.array != 0
+    named = _plane_name(mask.affine, slice_axis)
     if not inside.any():
-        return MaskSize(0.0, 0, None, ())
+        return MaskSize(0.0, 0, None, (), named)
     box, first = _bounding_box(inside)
     labels, count = ndimage.label(inside[box], np.ones((NEIGHBOURS,) * 3))
     plane = _Plane(mask.affine, slice_axis, first)
@@ -93,7 +98,7 @@ def measure_mask(mask: Volume, slice_axis: int = 2) -> MaskSize:
     longest = max((part.diameters for part in parts), key=lambda item: round(item.long_mm / SAME_MM))
     others = chain.from_iterable(regions[n] for n in by_size[MOST_PARTS:])
     longest = _longest(others, plane, longest)
-    return MaskSize(int(sizes.sum()) * mask.grid.voxel_ml, count, longest, tuple(parts))
+    return MaskSize(int(sizes.sum()) * mask.grid.voxel_ml, count, longest, tuple(parts), named)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +108,11 @@ class _Region:
     pixels: npt.NDArray[np.bool_]
     first: tuple[int, int]
     slice_index: int
+
+
+def _plane_name(affine: Affine, slice_axis: int) -> str:
+    first, second = (affine[:3, axis] for axis in range(3) if axis != slice_axis)
+    return PLANES[int(np.abs(np.cross(first, second)).argmax())]
 
 
 def _bounding_box(inside: npt.NDArray[np.bool_]) -> tuple[tuple[slice, slice, slice], tuple[int, int, int]]:

@@ -6,18 +6,23 @@ Nothing in such an object comes from a clock: the same run twice gives the same 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
-from scanweave.transforms.io.dicom_seg_settings import SegSettings, plain_text
+from scanweave.transforms.io.dicom_seg_settings import Concept, SegSettings, plain_text
 from scanweave.transforms.io.dicom_seg_sources import valid
+from scanweave.transforms.io.uids import derived_uid
 
 MANUFACTURER = "scanweave"
 CREATOR = "scanweave^"
 """ContentCreatorName: a person's name, of which the program is the family."""
 UNKNOWN_DATE, UNKNOWN_TIME = "19000101", "000000"
 """Stand in where a source without any date meets an attribute that must not be empty."""
+LABEL_LENGTH = 40
+"""Letters of a label that a TrackingID has room for."""
 MAX_SERIES_NUMBER = 2**31 - 1
 """The largest value of an IS (PS3.5 table 6.2-1)."""
 
@@ -30,6 +35,18 @@ def equipment(settings: SegSettings) -> dict[str, Any]:
         "software_versions": plain_text(settings.version),
         "device_serial_number": plain_text(settings.weights_sha256)[:16],
     }
+
+
+def coded(concept: Concept) -> CodedConcept:
+    """`concept` as highdicom writes it."""
+    return CodedConcept(concept.value, concept.scheme, concept.meaning)
+
+
+def tracking(headers: Sequence[Dataset], settings: SegSettings) -> tuple[str, str]:
+    """TrackingUID and TrackingID of one finding, whatever holds it; `headers` are all that it was found in."""
+    sources = sorted(str(header.SOPInstanceUID) for header in headers)
+    uid = derived_uid("tracking", *sources, repr(settings.of_the_finding))
+    return uid, plain_text(settings.tracking_id or f"{settings.label[:LABEL_LENGTH]} {uid[-8:]}")
 
 
 def series_number(header: Dataset, offset: int) -> int:

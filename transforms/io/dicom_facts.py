@@ -121,22 +121,27 @@ def _integer(value: Any) -> int | None:
 
 def _contrast_agent(header: pydicom.Dataset) -> str | None:
     """ContrastBolusAgent; the code's meaning where only the sequence is filled; None where neither is there."""
-    if "ContrastBolusAgent" in header:
-        return text(header, "ContrastBolusAgent")
+    agent = text(header, "ContrastBolusAgent")
     for item in items(header, "ContrastBolusAgentSequence"):
-        return text(item, "CodeMeaning") or text(item, "CodeValue")
-    return None
+        agent = agent or text(item, "CodeMeaning") or text(item, "CodeValue")
+    return agent if agent or "ContrastBolusAgent" in header else None
 
 
 def _acquired(headers: Sequence[pydicom.Dataset]) -> float | None:
-    """Seconds on an arbitrary common clock at which the series began: acquisition time, else the series' time."""
-    for date_key, time_key in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
-        moments = [_moment(text(h, date_key) or text(h, "StudyDate"), text(h, time_key)) for h in headers]
-        known = [moment for moment in moments if moment is not None]
+    """Seconds on an arbitrary common clock at which the series began: acquisition time, else the series' time.
+
+    Enhanced images have AcquisitionDateTime, which is both in one.
+    """
+    stamps = [text(header, "AcquisitionDateTime") for header in headers]
+    for found in (
+        [_moment(text(h, "AcquisitionDate") or text(h, "StudyDate"), text(h, "AcquisitionTime")) for h in headers],
+        [_moment(stamp[:8], stamp[8:]) for stamp in stamps],
+        [_moment(text(h, "SeriesDate") or text(h, "StudyDate"), text(h, "SeriesTime")) for h in headers],
+    ):
+        known = [moment for moment in found if moment is not None]
         if known:
             return min(known)
-    stamp = text(headers[0], "AcquisitionDateTime")
-    return _moment(stamp[:8], stamp[8:])
+    return None
 
 
 def _moment(date: str, time: str) -> float | None:

@@ -9,7 +9,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -31,17 +31,19 @@ NATIVE_SYNTAXES = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 """Transfer syntaxes whose pixels are stored as they are (PS3.5 annex A)."""
-MAX_INFLATED_BYTES = 1 << 30
-"""Of a deflated file, whose bytes can stand for a thousand times as many: that of the largest enhanced images."""
+MAX_INFLATED_BYTES = 1 << 28
+"""Of a deflated file, whose bytes can stand for a thousand times as many; pydicom holds them three times."""
+MAX_HEADER_READS = 1 << 21
+"""From one header: two or three an element or item. 4096 frames of 100 elements take half of it, all of it 20 s."""
+MAX_ITEMS = 1 << 18
+"""Of sequences that are only taken apart when they are asked for: twice those of 4096 frames. Each takes a kilobyte."""
 PREAMBLE_BYTES, PREFIX = 128, b"DICM"
-DEFLATE_LARGEST_RATIO = 1032
-"""Bytes that deflate makes of one at most (RFC 1951: 258 bytes from 2 bits)."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
+_ITEM, _ITEM_BIG = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+"""The mark before each item of a sequence, little and big endian (PS3.5 7.5)."""
 _CHUNK_BYTES = 1 << 20
-_META_BYTES = 1 << 12
-"""Where the name of the syntax is looked for if the file meta information does not say how long it is."""
-_GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
-"""Tag, VR and size of its first element (PS3.10 7.1)."""
+_HEAD_BYTES = 1 << 12
+"""Enough to see by the marks or by the first element that a file is DICOM."""
 _PIXEL_KEYWORDS = {0x0008: "FloatPixelData", 0x0009: "DoubleFloatPixelData", 0x0010: "PixelData"}
 _PIXEL_GROUP = 0x7FE0
 _FIRST_ELEMENT_BYTES = 1 << 12
@@ -79,12 +81,13 @@ def read_header(path: Path, tags: Sequence[str | int | BaseTag] | None = None) -
     InvalidDicomError
         The file has no marks of DICOM.
     InputRefused
-        TOO_LARGE for a deflated file over `MAX_INFLATED_BYTES`.
+        TOO_LARGE for a deflated file over `MAX_INFLATED_BYTES`, or for more elements or items than any image has.
     Exception
         pydicom raises nearly anything on damaged bytes.
     """
     with _BoundedFile(io.FileIO(path)) as stream:
-        header, marked = _dataset(stream, path, stop_before_pixels=True, specific_tags=tags)
+        header, marked = _dataset(stream, stop_before_pixels=True, specific_tags=tags)
+        _check_items(header, path)
         size = os.fstat(stream.fileno()).st_size
         little = transfer_syntax(header) != ExplicitVRBigEndian
         deflated = transfer_syntax(header) == DeflatedExplicitVRLittleEndian
@@ -95,16 +98,40 @@ def read_header(path: Path, tags: Sequence[str | int | BaseTag] | None = None) -
 def read_dataset(path: Path) -> pydicom.Dataset:
     """Header and pixels as stored; errors as `read_header`."""
     with _BoundedFile(io.FileIO(path)) as stream:
-        return _dataset(stream, path)[0]
+        return _dataset(stream)[0]
 
 
 class _BoundedFile(io.BufferedReader):
-    """Asked for no more than is left: Python takes the memory of a read first, of 4 GiB for a damaged length."""
+    """Gives pydicom no more than it can be asked for with reason; InputRefused, TOO_LARGE, for anything more."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        super().__init__(raw)
+        self._reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > _CHUNK_BYTES:
+        if size is None or size < 0:  # pydicom wants all that is left of a deflated file alone, and inflates it
+            self._check_inflated_size()
+        elif size > _CHUNK_BYTES:  # Python takes the memory of a read first, of 4 GiB for a damaged length
             size = min(size, max(os.fstat(self.fileno()).st_size - self.tell(), 0))
+        self._reads += 1
+        if self._reads > MAX_HEADER_READS:
+            raise self._too_large("fewer elements in one header")
         return super().read(size)
+
+    def _check_inflated_size(self) -> None:
+        """Inflated bytes are counted before pydicom holds them all."""
+        start = self.tell()
+        size = items = 0
+        for piece in _inflated(self):
+            size, items = size + len(piece), items + piece.count(_ITEM)
+            if size > MAX_INFLATED_BYTES:
+                raise self._too_large(f"at most {MAX_INFLATED_BYTES} bytes of a deflated file")
+            if items > MAX_ITEMS:
+                raise self._too_large(f"at most {MAX_ITEMS} items in one header")
+        self.seek(start)
+
+    def _too_large(self, expected: str) -> InputRefused:
+        return _too_large(expected, Path(self.name))
 
 
 def transfer_syntax(dataset: pydicom.Dataset) -> str:
@@ -113,14 +140,13 @@ def transfer_syntax(dataset: pydicom.Dataset) -> str:
     return str(uid) if isinstance(uid, str) else ""
 
 
-def _dataset(stream: BinaryIO, path: Path, **how: object) -> tuple[pydicom.Dataset, bool]:
+def _dataset(stream: BinaryIO, **how: object) -> tuple[pydicom.Dataset, bool]:
     """The dataset as pydicom reads it, and whether the file is marked as DICOM."""
-    head = stream.read(_META_BYTES)
+    head = stream.read(_HEAD_BYTES)
     marked = head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(PREFIX)] == PREFIX
     if not marked and not _begins_a_dataset(head):
         raise InvalidDicomError("no marks of DICOM")
     try:
-        _check_inflated_size(stream, head, PREAMBLE_BYTES + len(PREFIX) if marked else 0, path)
         stream.seek(0)
         dataset = pydicom.dcmread(stream, force=not marked, **how)  # type: ignore[arg-type]
     except (InputRefused, MemoryError):
@@ -150,31 +176,24 @@ def _begins_a_dataset(head: bytes) -> bool:
     return False
 
 
-def _check_inflated_size(stream: BinaryIO, head: bytes, start: int, path: Path) -> None:
-    """Inflated bytes are counted before pydicom holds them all; `start` is where the meta information begins."""
-    grouped = head[start : start + len(_GROUP_LENGTH)] == _GROUP_LENGTH and len(head) >= start + 12
-    dataset = start + 12 + int(struct.unpack_from("<I", head, start + 8)[0]) if grouped else _META_BYTES
-    stream.seek(0)
-    if DeflatedExplicitVRLittleEndian.encode() not in stream.read(min(dataset, _CHUNK_BYTES)):
-        return
-    if grouped:
-        stream.seek(dataset)
-        inflated = _inflated_size(stream)
-    else:
-        inflated = os.fstat(stream.fileno()).st_size * DEFLATE_LARGEST_RATIO
-    if inflated > MAX_INFLATED_BYTES:
-        message = f"expected at most {MAX_INFLATED_BYTES} bytes of a deflated file, found more"
-        raise InputRefused(Problem(Code.TOO_LARGE, message, path.name))
+def _check_items(header: pydicom.Dataset, path: Path) -> None:
+    """Sequences of a stated length are still bytes, in which their items can be counted."""
+    held = (header.get_item(tag).value for tag in sorted(header.keys()))  # iterating over it converts each element
+    if sum(value.count(_ITEM) + value.count(_ITEM_BIG) for value in held if isinstance(value, bytes)) > MAX_ITEMS:
+        raise _too_large(f"at most {MAX_ITEMS} items in one header", path)
 
 
-def _inflated_size(stream: BinaryIO) -> int:
-    """Bytes that the rest of the stream inflates to, counted no further than the limit; errors as `zlib`."""
+def _too_large(expected: str, path: Path) -> InputRefused:
+    return InputRefused(Problem(Code.TOO_LARGE, f"expected {expected}, found more", path.name))
+
+
+def _inflated(stream: BinaryIO) -> Iterator[bytes]:
+    """What the rest of the stream inflates to, piece by piece; errors as `zlib`."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    count, waiting = 0, stream.read(_CHUNK_BYTES)
-    while waiting and not inflate.eof and count <= MAX_INFLATED_BYTES:
-        count += len(inflate.decompress(waiting, _CHUNK_BYTES))
+    waiting = stream.read(_CHUNK_BYTES)
+    while waiting and not inflate.eof:
+        yield inflate.decompress(waiting, _CHUNK_BYTES)
         waiting = inflate.unconsumed_tail or stream.read(_CHUNK_BYTES)
-    return count
 
 
 def _pixel_element(stream: BinaryIO, *, little: bool) -> PixelElement | None:

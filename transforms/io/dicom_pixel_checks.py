@@ -27,6 +27,8 @@ SIEMENS_BLOCK, SIEMENS_CREATOR, SIEMENS_MOSAIC_SLICES = "00190010", "SIEMENS MR 
 _EIGHT_BIT_DECODERS = frozenset({"gdcm", "pillow"})
 """pydicom's plug-ins that take JPEG extended with 8 bits only."""
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+MAX_OTHER_BYTES = 1 << 28
+"""Of a file beside its pixels: the header of the largest enhanced images has a fifth of it. All of it is read."""
 _MAX_FRAGMENTS = 1 << 16
 """Fragments whose lengths are looked at; the decoder meets the rest."""
 
@@ -35,7 +37,7 @@ def pixel_problems(path: Path, opened: OpenedFile) -> list[Problem]:
     """All reasons why the pixels of this file cannot be what its header says, or cannot be read here."""
     header, name = opened.header, path.name
     syntax = transfer_syntax(header)
-    problems = [*_form_problems(header, name)]
+    problems = [*_form_problems(header, name), *_size_problems(header, opened.size, name)]
     if unread := unread_syntax(header):
         return [Problem(Code.UNSUPPORTED_SYNTAX, unread, name), *problems]
     if syntax == DeflatedExplicitVRLittleEndian:  # read to its end to get at the header: nothing is missing
@@ -101,6 +103,15 @@ def _form_problems(header: pydicom.Dataset, name: str) -> list[Problem]:
         message = "a part of a concatenation: an enhanced image spread over several files"
         found.append((Code.UNSUPPORTED_FORM, message))
     return [Problem(code, message, name) for code, message in found]
+
+
+def _size_problems(header: pydicom.Dataset, size: int, name: str) -> list[Problem]:
+    """A file far larger than its pixels, compressed or not: memory is asked for by the matrix, and all is read."""
+    most = decoded_bytes(header) + MAX_OTHER_BYTES
+    if size <= most:
+        return []
+    message = f"expected a file of at most {most >> 20} MB with such a matrix, found {size >> 20} MB"
+    return [Problem(Code.TOO_LARGE, message, name)]
 
 
 def _mosaic_slices(header: pydicom.Dataset) -> str:

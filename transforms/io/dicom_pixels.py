@@ -6,12 +6,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydicom.uid import HTJ2KLossless, HTJ2KLosslessRPCL, JPEG2000Lossless, JPEGLSLossless
+
 from scanweave.errors import Code, InputRefused, Problem, ScanweaveError
 from scanweave.transforms.io.dicom_facts import number
 from scanweave.transforms.io.dicom_file import NATIVE_SYNTAXES, read_dataset, transfer_syntax
 from scanweave.transforms.io.dicom_instance import frame_count
 from scanweave.transforms.io.pixel_decoder import CompressedFile, PixelDecoder, Pixels
 from scanweave.transforms.io.series import Series
+
+_LOSSLESS = frozenset({JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL})
+"""Forms that keep unused bits, of which pydicom does away only with those of the others."""
 
 if TYPE_CHECKING:
     import pydicom
@@ -38,6 +43,12 @@ def read_pixels(
     return tuple(headers), pixels
 
 
+def _without_unused_bits(pixels: Pixels, stored: int) -> Pixels:
+    """The lowest `stored` bits, with their sign: what stands above them is compressed along with them (PS3.5 8.1.1)."""
+    unused = 8 * pixels.itemsize - stored
+    return pixels << unused >> unused if 0 < unused < 8 * pixels.itemsize else pixels
+
+
 def _read(path: Path, decoder: PixelDecoder, where: str) -> tuple[pydicom.Dataset, Pixels]:
     try:
         dataset = read_dataset(path)
@@ -50,6 +61,8 @@ def _read(path: Path, decoder: PixelDecoder, where: str) -> tuple[pydicom.Datase
             pixels = dataset.pixel_array.reshape(frames, rows, columns)
         else:
             pixels = decoder.decode(CompressedFile(path, frames, rows, columns, where))
+            if transfer_syntax(dataset) in _LOSSLESS:
+                pixels = _without_unused_bits(pixels, int(number(dataset, "BitsStored") or 0))
         del dataset.PixelData
     except (ScanweaveError, MemoryError):
         raise

@@ -19,10 +19,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
 from scanweave.transforms.io.dicom_derived import (
     CREATOR,
+    coded,
     equipment,
     replace_clock,
     restore_identity,
     series_number,
+    tracking,
 )
 from scanweave.transforms.io.dicom_seg_grid import as_source_stack
 from scanweave.transforms.io.dicom_seg_references import mark_registered, once, reference_other_studies
@@ -87,7 +89,7 @@ def write_dicom_seg(
         source_images=segmented_sources(headers, planes, volume),
         pixel_array=volume,
         segmentation_type=settings.kind.value,
-        segment_descriptions=[_segment(settings, uids["tracking"])],
+        segment_descriptions=[_segment(settings, *tracking([*headers, *further], settings))],
         series_instance_uid=uids["series"],
         series_number=series_number(first, SERIES_NUMBER_OFFSETS[settings.kind]),
         sop_instance_uid=uids["instance"],
@@ -137,12 +139,10 @@ def _uids(headers: Sequence[Dataset], stack: Volume, settings: SegSettings) -> d
     """Hashes of inputs, weights, version and all other settings.
 
     The voxels count for the instance: another processor may change a few, and two different objects must not
-    share a UID (PS3.5 chapter 9); a PACS would keep either of them. What is tracked is one finding, whatever
-    the kind of object that holds it.
+    share a UID (PS3.5 chapter 9); a PACS would keep either of them.
     """
     sources = sorted(str(header.SOPInstanceUID) for header in headers)
     uids = {name: derived_uid(f"SEG {name}", *sources, repr(settings)) for name in ("series", "dimensions")}
-    uids["tracking"] = derived_uid("SEG tracking", *sources, repr(settings.of_the_finding))
     voxels = hashlib.sha256(_bytes(stack, settings.kind)).hexdigest()
     return {**uids, "instance": derived_uid("SEG instance", *sources, repr(settings), voxels)}
 
@@ -151,7 +151,7 @@ def _bytes(stack: Volume, kind: SegKind) -> bytes:
     return (stack.array if kind is SegKind.FRACTIONAL else np.packbits(stack.array)).tobytes()
 
 
-def _segment(settings: SegSettings, tracking_uid: str) -> hd.seg.SegmentDescription:
+def _segment(settings: SegSettings, tracking_uid: str, tracking_id: str) -> hd.seg.SegmentDescription:
     algorithm = hd.AlgorithmIdentificationSequence(
         name=plain_text(settings.algorithm),
         family=codes.cid7162.ArtificialIntelligence,
@@ -161,21 +161,17 @@ def _segment(settings: SegSettings, tracking_uid: str) -> hd.seg.SegmentDescript
     segment = hd.seg.SegmentDescription(
         segment_number=1,
         segment_label=plain_text(settings.label),
-        segmented_property_category=_coded(settings.category),
-        segmented_property_type=_coded(settings.type),
+        segmented_property_category=coded(settings.category),
+        segmented_property_type=coded(settings.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         tracking_uid=tracking_uid,
-        tracking_id=plain_text(settings.tracking_id or f"{settings.label[:40]} {tracking_uid[-8:]}"),
-        anatomic_regions=[_coded(settings.region)],
+        tracking_id=tracking_id,
+        anatomic_regions=[coded(settings.region)],
         display_color=hd.color.CIELabColor.from_rgb(*settings.color_rgb),
     )
     segment.SegmentDescription = settings.described
     return segment
-
-
-def _coded(concept: Concept) -> hd.sr.CodedConcept:
-    return hd.sr.CodedConcept(concept.value, concept.scheme, concept.meaning)
 
 
 def _name_dimensions(seg: Dataset, uid: str) -> None:

@@ -6,7 +6,8 @@ import unicodedata
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-RESEARCH_ONLY = "Research use only; not a medical device"
+from scanweave import RESEARCH_NOTICE
+
 LO_LENGTH = 64
 ST_LENGTH = 1024
 """Longest values of these VRs, in characters (PS3.5 table 6.2-1)."""
@@ -86,12 +87,12 @@ class SegSettings:
     @property
     def warned(self) -> str:
         """ContentDescription: the research notice, and REVIEW where there are flags."""
-        return f"{RESEARCH_ONLY}; REVIEW" if self.flags else RESEARCH_ONLY
+        return f"{RESEARCH_NOTICE}; REVIEW" if self.flags else RESEARCH_NOTICE
 
     @property
     def described(self) -> str:
         """SegmentDescription: the research notice, every flag, every substituted role, the notes."""
-        sentences = [RESEARCH_ONLY]
+        sentences = [RESEARCH_NOTICE]
         if self.flags:
             sentences.append(f"REVIEW: {'; '.join(self.flags)}")
         if self.substituted:

@@ -11,6 +11,7 @@ from scanweave.errors import Code, Problem
 from scanweave.transforms.io.dicom_facts import header_facts, number, text
 from scanweave.transforms.io.dicom_geometry import MIN_SLICES, SliceGeometry, geometry_problems, slice_spacing
 from scanweave.transforms.io.dicom_instance import Instance, count_patients, frame_count, patient_facts
+from scanweave.transforms.io.dicom_parts import differences
 from scanweave.transforms.io.dicom_slices import kinds_of, slice_geometry, slices_of
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.io.volume_limits import size_problem
@@ -37,6 +38,7 @@ def describe_series(uid: str, part: str, instances: Sequence[Instance]) -> Serie
         *([too_large] if too_large else []),
         *_frame_problems(claimed, frames, geometry, where),
         *geometry,
+        *([] if geometry else _mixture_problems(instances, where)),
         *_colour_problems(headers, where),
         *_kind_problems(headers, len(slices), where),
     ]
@@ -96,6 +98,14 @@ def _frame_problems(
     kinds = ", ".join(f"{count} of {name}" for name, count in kinds_of(frames[0]).items())
     message = f"expected one stack of frames in an image, found several: {kinds}"
     return [Problem(Code.UNSUPPORTED_FORM, message, where)] if kinds else []
+
+
+def _mixture_problems(instances: Sequence[Instance], where: str) -> list[Problem]:
+    """One stack of slices that are of several acquisitions: values that cannot be compared."""
+    if not (found := differences(instances)):
+        return []
+    message = f"expected slices of one acquisition, found one stack that differs by {', '.join(found)}"
+    return [Problem(Code.UNSUPPORTED_FORM, message, where)]
 
 
 def _colour_problems(headers: Sequence[pydicom.Dataset], where: str) -> list[Problem]:

@@ -58,8 +58,9 @@ def kinds_of(slices: Sequence[pydicom.Dataset]) -> dict[str, int]:
 
 
 def _macros(groups: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """The first item of every sequence of a functional group."""
-    return [item for group in groups for tag in sorted(group.keys()) for item in items(group, tag)[:1]]
+    """The first item of every standard sequence of a functional group; Philips keeps whole other headers in its own."""
+    tags = [(group, tag) for group in groups for tag in sorted(group.keys()) if not tag.is_private]
+    return [item for group, tag in tags for item in items(group, tag)[:1]]
 
 
 def _flat(places: Sequence[pydicom.Dataset]) -> pydicom.Dataset:

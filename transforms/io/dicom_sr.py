@@ -13,9 +13,9 @@ from pathlib import Path
 import highdicom as hd
 from pydicom.dataset import Dataset
 
-from scanweave.transforms.io.dicom_derived import equipment, replace_clock, restore_identity, series_number
+from scanweave.transforms.io.dicom_derived import equipment, replace_clock, restore_identity, series_number, tracking
 from scanweave.transforms.io.dicom_seg_references import once
-from scanweave.transforms.io.dicom_seg_settings import SegSettings, plain_text
+from scanweave.transforms.io.dicom_seg_settings import SegSettings
 from scanweave.transforms.io.dicom_seg_sources import patient_and_study, sorted_headers
 from scanweave.transforms.io.dicom_sr_content import Reported, ReportedSegment, sr_content
 from scanweave.transforms.io.uids import derived_uid
@@ -64,9 +64,8 @@ def write_dicom_sr(
     further = once(further_headers, {header.SOPInstanceUID for header in headers})
     made_from = (*sorted(str(header.SOPInstanceUID) for header in (*headers, *further)), repr(settings))
     segment = None if seg is None else ReportedSegment.of(seg)
-    tracking_uid = segment.tracking_uid if segment else derived_uid("SR tracking", *made_from)
-    tracking_id = segment.tracking_id if segment else f"{plain_text(settings.label)[:40]} {tracking_uid[-8:]}"
-    content = sr_content(Reported(size, headers, planes, settings, tracking_uid, tracking_id, segment))
+    names = (segment.tracking_uid, segment.tracking_id) if segment else tracking([*headers, *further], settings)
+    content = sr_content(Reported(size, headers, planes, settings, *names, segment))
     said = json.dumps([content[0].to_json_dict(), sorted(str(item.SOPInstanceUID) for item in predecessors)])
     report = hd.sr.Comprehensive3DSR(
         evidence=[patient_and_study(first), *headers[1:], *further, *([seg] if seg is not None else [])],

@@ -11,9 +11,10 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from scanweave.transforms.io.dicom_derived import MANUFACTURER
+from scanweave import RESEARCH_NOTICE
+from scanweave.transforms.io.dicom_derived import MANUFACTURER, coded
 from scanweave.transforms.io.dicom_seg_grid import Plane
-from scanweave.transforms.io.dicom_seg_settings import RESEARCH_ONLY, ST_LENGTH, Concept, SegSettings, plain_text
+from scanweave.transforms.io.dicom_seg_settings import ST_LENGTH, SegSettings, plain_text
 from scanweave.transforms.io.dicom_sr_places import line_on_slice
 from scanweave.transforms.io.uids import derived_uid
 from scanweave.transforms.measure_mask import ML_DECIMALS, MM_DECIMALS, Diameters, MaskSize
@@ -141,9 +142,9 @@ def _group(
 def _finding(settings: SegSettings) -> dict[str, Any]:
     """What was measured, where, and by which algorithm (TID 4019)."""
     return {
-        "finding_category": _coded(settings.category),
-        "finding_type": _coded(settings.type),
-        "finding_sites": [hd.sr.FindingSite(_coded(settings.region))],
+        "finding_category": coded(settings.category),
+        "finding_type": coded(settings.type),
+        "finding_sites": [hd.sr.FindingSite(coded(settings.region))],
         "algorithm_id": hd.sr.AlgorithmIdentification(
             name=plain_text(settings.algorithm),
             version=plain_text(settings.version),
@@ -151,10 +152,6 @@ def _finding(settings: SegSettings) -> dict[str, Any]:
             family=codes.cid7162.ArtificialIntelligence,
         ),
     }
-
-
-def _coded(concept: Concept) -> CodedConcept:
-    return CodedConcept(concept.value, concept.scheme, concept.meaning)
 
 
 def _volume(volume_ml: float) -> hd.sr.Measurement:
@@ -204,7 +201,7 @@ def _image_library(headers: Sequence[Dataset]) -> hd.sr.ContainerContentItem:
 def _words(reported: Reported) -> hd.sr.ContainerContentItem:
     """The research notice, every flag, every substituted role, how diameters were taken."""
     settings = reported.settings
-    sentences = [RESEARCH_ONLY]
+    sentences = [RESEARCH_NOTICE]
     sentences += [f"REVIEW: {flag}" for flag in settings.flags]
     sentences += [f"Another series stands in for: {role}" for role in settings.substituted]
     sentences += [settings.notes] if settings.notes else []
@@ -222,6 +219,6 @@ def _how(size: MaskSize) -> str:
         return NOTHING
     listed = f", of which the {len(size.parts)} largest are listed" if size.count > len(size.parts) else ""
     return (
-        "Axes are measured within one slice of the source series and one connected region of it, from outline to "
-        f"outline; lesions are the connected parts of the mask{listed}"
+        f"Axes are measured within one {size.plane} slice of the source series and one connected region of it, from "
+        f"outline to outline; lesions are the connected parts of the mask{listed}"
     )

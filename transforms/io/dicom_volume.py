@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from scanweave.transforms.io.pixel_decoder import PixelDecoder
 
-PERPENDICULAR_TOLERANCE = 0.01
-"""highdicom's measure of tilt; ours (TILT_TOLERANCE_MM, in the index) is the strict one."""
+PERPENDICULAR_TOLERANCE = 0.2
+"""highdicom's measure of tilt, 37 degrees between any two slices: ours (TILT_TOLERANCE_MM, in the index) is strict."""
+_DECIMALS = 10
+"""Of a direction cosine in a decimal string (DS, 16 letters, PS3.5 6.2)."""
 _ANY_UID = "2.25.0"
 """highdicom compares the UIDs of slices; that these are of one series is known."""
 BYTES_PER_VOXEL = 14
@@ -54,7 +56,7 @@ def read_dicom_volume(
         place: pydicom.Dataset | None = None
         for header in headers:
             own = slices_of(header)
-            place = place or own[0]
+            place = place or _exact_place(own[0])
             frames = pixels.pop(0)  # let go of as it is copied: a 3-D series takes hundreds of megabytes
             slices += [_bare_slice(one, frame, place) for one, frame in zip(own, frames, strict=True)]
         volume = _column_row_slice(_highdicom_volume(slices))
@@ -79,11 +81,25 @@ def _class_in_meta_information(header: pydicom.Dataset) -> str:
     return str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID") or MRImageStorage)
 
 
+def _exact_place(one: pydicom.Dataset) -> pydicom.Dataset:
+    """Pixel spacing of a slice, and its orientation as unit vectors at a right angle, which rounding loses.
+
+    highdicom would take their lengths for a part of the spacing, and refuses what is 0.006 degrees off a right angle.
+    """
+    import pydicom
+
+    left, _, right = np.linalg.svd(np.array(one.ImageOrientationPatient, dtype=np.float64).reshape(2, 3), False)
+    place = pydicom.Dataset()
+    place.ImageOrientationPatient = [round(float(value), _DECIMALS) for value in (left @ right).ravel()]
+    place["PixelSpacing"] = one["PixelSpacing"]
+    return place
+
+
 def _bare_slice(header: pydicom.Dataset, pixels: npt.NDArray[Any], first: pydicom.Dataset) -> pydicom.Dataset:
     """A classic single-frame image with the pixels (row, column), and nothing that does not bear on the volume.
 
-    Orientation and pixel spacing are those of the `first` slice, which the index found to be all slices' within its
-    tolerances; highdicom has none.
+    Orientation and pixel spacing are `_exact_place` of the first slice, which the index found to be all slices'
+    within its tolerances; highdicom has none.
 
     The vendor's other attributes (a presentation LUT, unused bits, real world values) are left behind: what counts
     is the value after the modality rescale.

@@ -109,7 +109,7 @@ def _look(files: Sequence[Path], path: Path, roles: Sequence[str]) -> FoundStudy
     index = index_dicom(file for file in files if not is_nifti(file))
     if index.series or index.stray_problems:
         return FoundStudy(index.series, {}, index.stray_problems)
-    volumes = tuple(volume for file in files if is_nifti(file) for volume in nifti_series(file))
+    volumes = tuple(volume for file in files if is_nifti(file) for volume in _nifti_among_others(file))
     # Pictures beside scans are previews: they count where there is nothing else.
     found = volumes or index_slices(files, path)
     if not found:
@@ -141,6 +141,14 @@ def _by_hand(role: str, value: str, series: Sequence[Series], open_inputs: ExitS
     if usable[0].problems:
         raise InputRefused(usable[0].problems)
     return usable[0]
+
+
+def _nifti_among_others(path: Path) -> tuple[Series, ...]:
+    """As `nifti_series`; a file that cannot be used does not keep the others from their roles."""
+    try:
+        return nifti_series(path)
+    except InputRefused as refusal:
+        return (Series(source="nifti", name=path.name, files=(path,), problems=refusal.problems),)
 
 
 def nifti_series(path: Path) -> tuple[Series, ...]:

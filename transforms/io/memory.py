@@ -9,6 +9,7 @@ from pathlib import Path
 from scanweave.errors import Code, EnvironmentFailure, Problem
 
 MEBIBYTE = 1 << 20
+_CGROUP = "/sys/fs/cgroup"
 
 
 def available_memory() -> int | None:
@@ -37,9 +38,12 @@ def _of_the_machine() -> int | None:
 
 
 def _of_the_container() -> int | None:
-    """cgroup v2; what else lives in the container counts too."""
-    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
-    return int(limit) - int(used) if limit.isdigit() and used.isdigit() else None
+    """cgroup v2; what else lives in the container counts too, but for files in the cache, which give way."""
+    limit, used = _read(f"{_CGROUP}/memory.max").strip(), _read(f"{_CGROUP}/memory.current").strip()
+    if not (limit.isdigit() and used.isdigit()):
+        return None
+    cached = re.findall(r"^(?:in)?active_file (\d+)$", _read(f"{_CGROUP}/memory.stat"), re.MULTILINE)
+    return int(limit) - max(int(used) - sum(map(int, cached)), 0)
 
 
 def _of_the_process() -> int | None:

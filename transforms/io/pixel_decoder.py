@@ -30,6 +30,8 @@ BASE_BYTES, BYTES_PER_PIXEL = 256 << 20, 32
 """Memory of one file beyond what the libraries take: decoders hold a frame as 32-bit numbers, more than once."""
 PATIENCE = 12.0
 """Times the processor time in which the pixels must be there: other programs may have the processors."""
+AFTERWARDS_SECONDS = 5
+"""After which the process ends itself, if nobody is there any more to end it."""
 STARTING_SECONDS = 120.0
 """For the process to import its libraries, however busy the machine is."""
 _TYPES = frozenset({"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"})
@@ -122,7 +124,13 @@ def _await_ready(process: WorkerProcess) -> None:
 def _decoded(process: WorkerProcess, file: CompressedFile) -> Pixels | Problem:
     """The pixels of a file, or the last that the process has to say of it: why it does not decode them."""
     process.ask(
-        {"path": str(file.path.absolute()), "frames": file.frames, "seconds": file.seconds, "bytes": file.bytes}
+        {
+            "path": str(file.path.absolute()),
+            "frames": file.frames,
+            "seconds": file.seconds,
+            "patience": math.ceil(PATIENCE * file.seconds) + AFTERWARDS_SECONDS,
+            "bytes": file.bytes,
+        }
     )
     try:
         return _frames(process, file, time.monotonic() + PATIENCE * file.seconds)

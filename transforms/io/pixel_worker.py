@@ -1,7 +1,8 @@
 """Decodes compressed pixels in a process of its own, which a damaged or hostile image may crash, hang or swell.
 
 `PixelDecoder` runs it as `python -P -m scanweave.transforms.io.pixel_worker`. On stdin comes one JSON object a line,
-{"path", "frames", "seconds", "bytes"}: the last two are the processor time and the memory that the file may take.
+{"path", "frames", "seconds", "patience", "bytes"}: the processor time, the time by the clock and the memory that the
+file may take.
 On stdout each answer is four bytes of length, that much JSON, and for a frame its pixels: as many frames as were
 asked for, or before them why there are no more. Nothing else comes out: what decoders print goes nowhere.
 """
@@ -41,6 +42,7 @@ def main() -> None:
         _limit(resource.RLIMIT_AS, _address_space() + request["bytes"])
         usage = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + request["seconds"]))
+        signal.alarm(request["patience"])  # by the clock: a parent that was killed ends nobody
         failures.kinds.clear()
         try:
             _decode(answers, Path(request["path"]), request["frames"])
@@ -49,6 +51,7 @@ def main() -> None:
         except Exception as error:  # decoders raise nearly anything on damaged bytes
             kinds = [*failures.kinds, type(error)]
             _send(answers, {"answer": FAILED, "why": _reason(kinds), "error": kinds[0].__name__})
+        signal.alarm(0)
 
 
 class _Failures(logging.Handler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -38,13 +39,15 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pipesize=_PIPE_BYTES,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise OSError("no pipes")
         self._requests = self._process.stdin
         self._answers = self._process.stdout.fileno()
+        # A large pipe is only quicker, and the system gives a user no more than 32 of them (pipe-user-pages-soft).
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._poll = select.poll()
         self._poll.register(self._answers, select.POLLIN)
 

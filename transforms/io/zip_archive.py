@@ -61,6 +61,9 @@ def _unpack(path: Path, folder: Path) -> None:
             if sum(member.file_size for member in archive.infolist()) > shutil.disk_usage(folder).free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             archive.extractall(folder)
+            if _count_files(folder) < len({_content(member) for member in archive.infolist() if not member.is_dir()}):
+                message = "several files of one name, of which one would be lost: unpack it, and give the folder"
+                raise InputRefused(Problem(Code.BAD_ARCHIVE, message, path.name))
     except (InputRefused, MemoryError):
         raise
     except Exception as error:  # zipfile and its decoders raise nearly anything on damaged bytes
@@ -82,6 +85,15 @@ def _problem(members: Sequence[zipfile.ZipInfo], path: Path) -> Problem | None:
         message = f"expected at most {MAX_UNPACKED_BYTES >> 30} GiB and {MAX_MEMBERS} files in an archive"
         return Problem(Code.TOO_LARGE, message, path.name)
     return None
+
+
+def _content(member: zipfile.ZipInfo) -> tuple[str, int, int]:
+    """One file twice, under one name, is no loss; names that only the disk takes for one are as good as equal."""
+    return member.filename, member.CRC, member.file_size
+
+
+def _count_files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
 
 
 def _is_archive(name: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
+from scanweave.transforms.io.files import reachable
 from scanweave.transforms.io.series import HeaderFacts, Series
 from scanweave.transforms.selection.series_rules import facts_of
 
@@ -74,7 +75,7 @@ def site_rules() -> tuple[SiteRule, ...]:
     """
     named = os.environ.get(RULES_VARIABLE)
     path = Path(named) if named else _usual_file()
-    if path is None or not (named or path.exists()):
+    if path is None or not (named or reachable(path)):
         return ()
     try:
         return parse_rules(path.read_text(encoding="utf-8"), path.name)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from scanweave.transforms.geometry import Grid
+from scanweave.transforms.measure_mask import NEIGHBOURS
 
 Point = tuple[float, float, float]
 """RAS mm."""
@@ -17,7 +19,7 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Part:
-    """One connected part, sizes as measured; `point` is a voxel of the mask in the middle of its longest diameter."""
+    """One connected part, sizes as measured; `point` is a voxel of it in the middle of its longest diameter."""
 
     volume_ml: float
     long_mm: float
@@ -34,8 +36,8 @@ class Part:
 def parts_of(measured: Mapping[str, Any], mask: npt.NDArray[np.bool_], grid: Grid) -> tuple[Part, ...]:
     """The parts that `measured`, the `measurements` of result.json, lists: the largest first.
 
-    The middle of a diameter may lie in a hole or a bay: `point` is the voxel of `mask` (i, j, k) nearest to it in
-    the same slice.
+    The middle of a diameter may lie in a hole or a bay, or in another part: `point` is the voxel of `mask` (i, j, k)
+    nearest to it of those that are connected with the diameter's end in the same slice.
     """
     axis = "ijk".index(measured["slice_axis"])
     return tuple(
@@ -50,8 +52,12 @@ def parts_of(measured: Mapping[str, Any], mask: npt.NDArray[np.bool_], grid: Gri
 
 
 def _nearest(ends: Sequence[Point], mask: npt.NDArray[np.bool_], grid: Grid, axis: int, number: int) -> Point:
-    set_there = np.insert(np.argwhere(mask.take(number, axis)), axis, number, axis=1)
-    points = grid.points(set_there)
+    plane = mask.take(number, axis)
+    pixels = np.argwhere(plane)
+    end = np.delete(np.linalg.inv(grid.affine) @ [*ends[0], 1.0], [axis, 3])  # half a pixel off one of its region
+    here = tuple(pixels[((pixels - end) ** 2).sum(axis=1).argmin()])
+    regions, _ = ndimage.label(plane, np.ones((NEIGHBOURS,) * 2))
+    points = grid.points(np.insert(np.argwhere(regions == regions[here]), axis, number, axis=1))
     middle = np.mean(ends, axis=0)
     x, y, z = points[((points - middle) ** 2).sum(axis=1).argmin()].round(2).tolist()
     return x, y, z
