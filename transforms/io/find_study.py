@@ -19,6 +19,9 @@ from scanweave.transforms.io.slice_files import is_slice
 from scanweave.transforms.io.slice_index import SOURCE as SLICES
 from scanweave.transforms.io.slice_index import index_slices
 
+NO_VOLUME = frozenset({Code.TOO_FEW_SLICES, Code.NOT_MR})
+"""Of a localiser or a document: nobody means it when a folder is named for a role. A damaged series may be meant."""
+
 
 @dataclass(frozen=True)
 class StudyRequest:
@@ -134,7 +137,7 @@ def _by_hand(role: str, value: str, series: Sequence[Series], open_inputs: ExitS
     if any(item.source == SLICES for item in named):
         message = f"--input {role}: 2-D slices are taken as a whole study, whose RGB channels are the roles"
         raise InputRefused(Problem(Code.UNSUPPORTED_FORM, message, path.name))
-    usable = [item for item in named if not item.problems] or named
+    usable = [item for item in named if not {problem.code for problem in item.problems} & NO_VOLUME] or named
     if len(usable) > 1:
         message = f"--input {role}: expected one series, found {', '.join(item.label for item in usable)}"
         raise InputRefused(Problem(Code.AMBIGUOUS_ROLE, message, path.name))
