@@ -62,10 +62,10 @@ def _by_text(facts: HeaderFacts) -> tuple[Contrast, str]:
 
 
 def _ends_in_agent(words: Sequence[str], facts: HeaderFacts) -> bool:
-    """ "T1 FSPGR IV"; "t1_fl2d_tra_C", where C can be neither the coronal plane nor the cervical spine."""
-    if words[-1:] not in (("c",), ("iv",)) or not find(words, (*vocabulary.T1, *vocabulary.T1_SEQUENCES)):
+    """ "T1 FSPGR IV"; "AX-T1-SE-G"; "t1_fl2d_tra_C", where C is neither the coronal plane nor the cervical spine."""
+    if words[-1:] not in (("c",), ("g",), ("iv",)) or not find(words, (*vocabulary.T1, *vocabulary.T1_SEQUENCES)):
         return False
-    if words[-1] == "iv":
+    if words[-1] in ("g", "iv"):
         return True
     plane = plane_of(facts)
     if plane == "coronal":

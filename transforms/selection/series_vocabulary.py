@@ -82,7 +82,7 @@ BEFORE = _words(
 )
 """Before or without contrast agent; the agent's name may follow."""
 WITHOUT = _words("without wo ohne sans senza sin sem zonder utan uden bez")
-NOT_ANY = _words("no non not o")
+NOT_ANY = _words("no non not o ej inte ikke")
 """Negative only right before a word for the agent."""
 WITH = _words("with w mit avec con com met med c")
 AND = _words("and or und et e y en")

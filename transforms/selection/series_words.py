@@ -25,6 +25,7 @@ _BEFORE_LOWERING = (
 )
 _SIGNS = (
     (re.compile(r"t2\s?\*"), " t2star "),
+    (re.compile(r"(?<![a-z0-9])v?s3d"), " 3d"),  # Philips: "s3DT1_ISO"
     (re.compile(r"(?<![a-z0-9])w\s?/?\s?(?:&|\+|and)?\s?w\s?/?\s?o(?![a-z])"), " with and without "),
     (re.compile(r"(?<![a-z0-9])w\s?/\s?o(?![a-z])"), " without "),
     (re.compile(r"(?<![a-z0-9])w\s?/"), " with "),
