@@ -149,3 +149,12 @@ def test_an_image_that_does_not_say_its_class_is_segmented_or_refused(trial: Tri
     edit(trial.slices("post")[4], SOPClassUID=None)
     ran = trial.segment(trial.study)
     assert ran.exit_code == 0 or "INTERNAL" not in ran.codes
+
+
+def test_an_image_whose_class_is_damaged_is_segmented_or_refused(trial: Trial) -> None:
+    path = trial.slices("post")[4]
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"\x08\0\x16\0UI", b"\x08\0\x16\0QI"))
+    assert path.read_bytes() != whole
+    ran = trial.segment(trial.study)
+    assert ran.exit_code == 0 or "INTERNAL" not in ran.codes

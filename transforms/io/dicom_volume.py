@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
+from scanweave.transforms.io.dicom_facts import find
 from scanweave.transforms.io.dicom_geometry import SPACING_TOLERANCE_MM
 from scanweave.transforms.io.dicom_pixels import read_pixels
 from scanweave.transforms.io.dicom_slices import RESCALE, slices_of
@@ -66,11 +67,11 @@ def read_dicom_volume(
         problem = Problem(Code.UNREADABLE, f"the series is no regular volume ({type(error).__name__})", where)
         raise InputRefused(problem) from error
     for header in headers:
-        if not isinstance(header.get("FrameOfReferenceUID") or None, str):
+        if not isinstance(find(header, "FrameOfReferenceUID") or None, str):
             # Old and anonymised files lack it, or hold several; a series is a frame of its own then.
-            header.FrameOfReferenceUID = series.name
-        if not header.get("SOPClassUID"):  # what refers to the image has to name its class
-            header.SOPClassUID = _class_in_meta_information(header)
+            header.add_new("FrameOfReferenceUID", "UI", series.name)  # pydicom would read a damaged one to set it
+        if not find(header, "SOPClassUID"):  # what refers to the image has to name its class
+            header.add_new("SOPClassUID", "UI", _class_in_meta_information(header))
     return volume, headers
 
 
