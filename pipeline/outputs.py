@@ -13,8 +13,8 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True)
 class Output:
-    """One entry of `--outputs`: its file (of `png`, the folder of masks) below the study's folder, and the sources
-    (`Series.source`) that allow it."""
+    """One entry of `--outputs`: its file (of `png` and `secondary-capture` a folder) below the study's folder, and the
+    sources (`Series.source`) that allow it."""
 
     file: str
     sources: tuple[str, ...]
@@ -24,10 +24,15 @@ OUTPUTS = {
     "nifti": Output("segmentation.nii.gz", ("dicom", "nifti")),
     "probability": Output("probability.nii.gz", ("dicom", "nifti")),
     "dicom-seg": Output("segmentation.dcm", ("dicom",)),
+    "dicom-seg-fractional": Output("segmentation_fractional.dcm", ("dicom",)),
+    "dicom-seg-labelmap": Output("segmentation_labelmap.dcm", ("dicom",)),
+    "sr": Output("measurements.dcm", ("dicom",)),
+    "secondary-capture": Output("secondary-capture", ("dicom",)),
+    "seg-nrrd": Output("segmentation.seg.nrrd", ("dicom", "nifti")),
     "report": Output("report.html", ("dicom", "nifti", "slices")),
     "png": Output("masks", ("slices",)),
 }
-DEFAULTS = {"dicom": ("nifti", "dicom-seg", "report"), "nifti": ("nifti", "report"), "slices": ("png", "report")}
+DEFAULTS = {"dicom": ("nifti", "dicom-seg", "sr", "report"), "nifti": ("nifti", "report"), "slices": ("png", "report")}
 """What is written where the user names nothing, by the reference's source."""
 
 
@@ -48,8 +53,10 @@ def outputs_for(source: str, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
     """What is written of a study whose reference comes from `source`; USAGE for what such a source cannot give."""
     if wanted is None:
         return DEFAULTS[source]
-    for name in wanted:
-        if source not in OUTPUTS[name].sources:
-            needed = " or ".join(OUTPUTS[name].sources)
-            raise UsageError(Problem(Code.USAGE, f"--outputs: {name} needs {needed} input, found {source}"))
+    unfit = [name for name in wanted if source not in OUTPUTS[name].sources]
+    if unfit:
+        raise UsageError(
+            Problem(Code.USAGE, f"--outputs: {name} needs {' or '.join(OUTPUTS[name].sources)} input, found {source}")
+            for name in unfit
+        )
     return wanted

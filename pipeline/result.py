@@ -13,6 +13,7 @@ from typing import Any
 from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.identity import pseudonym
+from scanweave.pipeline.measurements import measurements_record
 from scanweave.pipeline.slice_dice import agreement
 from scanweave.transforms.input_distance import LIMIT_PERCENTILE, InputDistance
 from scanweave.transforms.io.series import Series
@@ -39,6 +40,7 @@ def result_record(
         "roles": roles_record(loaded.selection, phi=phi),
         "registration": {role: _registration(result) for role, result in registration.items()},
         **_sizes(components, in_ml=loaded.spacing_known),
+        **measurements_record(study),
         **_dice(study),
         **_input_distance(study),
         "settings": settings_record(study),

@@ -1,56 +1,100 @@
-"""A study's mask as DICOM-SEG: what the bundle and the run have to say in it."""
+"""A study's mask and probabilities as DICOM-SEG: what the bundle and the run have to say in them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from scanweave import __version__
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.result import flags_of, settings_record
 from scanweave.transforms.geometry import Volume
+from scanweave.transforms.io.dicom_seg_settings import Concept, SegKind, SegSettings
 from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.load_study import LoadedStudy
 
 if TYPE_CHECKING:
-    from scanweave.transforms.io.dicom_seg_settings import Concept
+    from pydicom import Dataset
 
 
-def save_seg(
-    path: Path,
-    mask: Volume,
-    study: Mapping[Hashable, Any],
-    bundle: str,
-    metadata: Mapping[str, Any],
-    weights: Weights,
-) -> None:
-    """Write `mask`, which is not empty, in the reference's frame of reference; the other roles are further sources."""
-    from scanweave.transforms.io.dicom_seg import SegSettings, write_dicom_seg
+@dataclass(frozen=True)
+class SegOutput:
+    """One way to write the result as a Segmentation; `series_description` tells the ways apart in a worklist."""
 
+    kind: SegKind
+    series_description: str
+    notes: str = ""
+
+
+SEG_OUTPUTS = {
+    "dicom-seg": SegOutput(SegKind.BINARY, "scanweave segmentation"),
+    "dicom-seg-fractional": SegOutput(
+        SegKind.FRACTIONAL,
+        "scanweave probability",
+        "Probabilities as the network gave them, before the threshold and the rule for connected parts",
+    ),
+    "dicom-seg-labelmap": SegOutput(SegKind.LABELMAP, "scanweave label map"),
+}
+"""By the name in `--outputs`."""
+
+
+def save_segs(files: Mapping[str, Path], mask: Volume, study: Mapping[Hashable, Any], settings: SegSettings) -> None:
+    """Write those of `SEG_OUTPUTS` that `files` has a place for; none that would have no voxel.
+
+    All lie in the reference's frame of reference; the other roles are further sources. `settings` are those of
+    `seg_settings`.
+    """
+    from scanweave.transforms.io.dicom_seg import holds_something, write_dicom_seg
+
+    flair, further = headers_of(study["loaded"])
+    for name in SEG_OUTPUTS.keys() & files.keys():
+        output = SEG_OUTPUTS[name]
+        segment = _probability(study, mask) if output.kind is SegKind.FRACTIONAL else mask
+        if not holds_something(segment, output.kind):
+            continue
+        own = replace(settings, **vars(output))
+        with quiet():
+            write_dicom_seg(files[name], segment, flair, further, own)
+
+
+def seg_settings(
+    study: Mapping[Hashable, Any], bundle: str, metadata: Mapping[str, Any], weights: Weights, *, all_frames: bool
+) -> SegSettings:
+    """What the bundle, the weights and the run have to say in every DICOM result."""
     loaded: LoadedStudy = study["loaded"]
-    roles = loaded.selection.assigned
-    reference = next(role for role, choice in roles.items() if choice.series is loaded.reference)
-    further = [header for role, headers in loaded.headers.items() if role != reference for header in headers]
     said = metadata["segment"]
-    settings = SegSettings(
+    return SegSettings(
         label=said["label"],
         algorithm=f"scanweave {bundle}",
         version=__version__,
         weights_sha256=weights.sha256,
+        all_frames=all_frames,
         flags=tuple(flags_of(study)),
-        substituted=tuple(role for role, choice in roles.items() if choice.series is None),
+        substituted=tuple(role for role, choice in loaded.selection.assigned.items() if choice.series is None),
         run=json.dumps([metadata.get("version", ""), settings_record(study)], sort_keys=True),
         category=_concept(said["category"]),
         type=_concept(said["type"]),
         region=_concept(said["region"]),
     )
-    with quiet():
-        write_dicom_seg(path, mask, loaded.headers[reference], further, settings)
+
+
+def headers_of(loaded: LoadedStudy) -> tuple[tuple[Dataset, ...], list[Dataset]]:
+    """Those of the reference, and those of all other roles that have a series."""
+    roles = loaded.selection.assigned
+    reference = next(role for role, choice in roles.items() if choice.series is loaded.reference)
+    further = [header for role, headers in loaded.headers.items() if role != reference for header in headers]
+    return loaded.headers[reference], further
+
+
+def _probability(study: Mapping[Hashable, Any], mask: Volume) -> Volume:
+    """On the mask's grid."""
+    return Volume(study["pred"].numpy()[0].astype(np.float32, copy=False), mask.affine)
 
 
 def _concept(code: Mapping[str, str]) -> Concept:
-    from scanweave.transforms.io.dicom_seg_settings import Concept
-
     return Concept(code["value"], code["scheme"], code["meaning"])

@@ -12,31 +12,45 @@ import numpy as np
 from monai.transforms import Transform
 
 from scanweave.networks.weights import Weights
+from scanweave.pipeline.measurements import measure_study
 from scanweave.pipeline.outputs import OUTPUTS, RESULT_FILE
 from scanweave.pipeline.report.write_report import write_report
 from scanweave.pipeline.reserve_result import ResultPlace
 from scanweave.pipeline.result import result_record
 from scanweave.pipeline.result_folder import staged
-from scanweave.pipeline.save_seg import save_seg
+from scanweave.pipeline.save_sc import save_sc
+from scanweave.pipeline.save_seg import SEG_OUTPUTS, save_segs, seg_settings
 from scanweave.pipeline.save_slices import save_slices
+from scanweave.pipeline.save_sr import save_sr
+from scanweave.pipeline.switch import switch
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.nifti import write_nifti
+from scanweave.transforms.io.seg_nrrd import write_seg_nrrd
 from scanweave.transforms.load_study import LoadedStudy
 
 
 class SaveStudyd(Transform):
     """Write what `place` asks for, all or nothing; adds `result`, the content of result.json.
 
-    An empty mask has no DICOM-SEG: the standard wants at least one frame.
+    An empty mask has no DICOM-SEG: the standard wants at least one frame. With `seg_all_frames` every SEG has a frame
+    for each slice of the reference, otherwise only for those that hold something.
     """
 
-    def __init__(self, bundle: str | Path, metadata: Mapping[str, Any], weights: Weights) -> None:
+    def __init__(
+        self,
+        bundle: str | Path,
+        metadata: Mapping[str, Any],
+        weights: Weights,
+        seg_all_frames: bool = False,
+    ) -> None:
         self.bundle = Path(bundle).resolve().name
         self.metadata = metadata
         self.weights = weights
+        self.seg_all_frames = switch("seg_all_frames", seg_all_frames)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        d["measurements"] = measure_study(d)
         place: ResultPlace | None = d.get("place")
         if place is None:
             d["result"] = self._record(d, phi=False)
@@ -67,5 +81,12 @@ class SaveStudyd(Transform):
         if "probability" in files:
             probability = Volume(study["pred"].numpy()[0].astype(np.float32), loaded.grid.affine)
             write_nifti(files["probability"], probability, loaded.nifti_header)
-        if "dicom-seg" in files and mask.array.any():
-            save_seg(files["dicom-seg"], mask, study, self.bundle, self.metadata, self.weights)
+        if files.keys() & {*SEG_OUTPUTS, "sr", "secondary-capture", "seg-nrrd"}:
+            said = seg_settings(study, self.bundle, self.metadata, self.weights, all_frames=self.seg_all_frames)
+            save_segs(files, mask, study, said)
+            if "sr" in files:
+                save_sr(files, study, said)
+            if "secondary-capture" in files:
+                save_sc(files["secondary-capture"], mask, study, said)
+            if "seg-nrrd" in files:
+                write_seg_nrrd(files["seg-nrrd"], mask, said)

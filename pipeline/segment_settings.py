@@ -17,11 +17,15 @@ class SegmentSettings(NetworkSettings):
     ----------
     outputs
         The files to write, "nifti,probability" or a sequence of names; without an output folder none is.
+    seg_all_frames
+        Whether each DICOM-SEG has a frame for every slice of the FLAIR, or for those alone that hold something; None is
+        the bundle's own choice.
     phi
         Whether the names and files of a result may hold UIDs instead of keyed hashes.
     """
 
     outputs: str | Sequence[str] | None = None
+    seg_all_frames: bool | None = None
     phi: bool = False
 
 
@@ -30,4 +34,7 @@ def overrides_of(settings: SegmentSettings) -> dict[str, Any]:
     from scanweave.pipeline.outputs import parse_outputs
 
     outputs = parse_outputs(settings.outputs)  # a mistyped word is told before torch is loaded
-    return {"outputs": outputs, "phi": settings.phi, **network_overrides(settings)}
+    overrides: dict[str, Any] = {"outputs": outputs, "phi": settings.phi, **network_overrides(settings)}
+    if settings.seg_all_frames is not None:
+        overrides["seg_all_frames"] = settings.seg_all_frames
+    return overrides

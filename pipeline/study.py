@@ -17,6 +17,7 @@ from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_st
 from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.selection.select import assign_roles
+from scanweave.transforms.selection.site_rules import site_rules
 
 
 def segment(
@@ -105,7 +106,7 @@ def inspect(
         listed = _all_series(found)
         try:
             one = one_study(found, request.study_uid)
-            return Inspection(listed, assign_roles(one.series, found_bundle.roles, one.chosen))
+            return Inspection(listed, assign_roles(one.series, found_bundle.roles, one.chosen, site_rules()))
         except InputRefused as refusal:
             return Inspection(listed, refusal=refusal)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
+from external_tools import CHROMIUM_OPTIONS, require_tool
 from monai.data import MetaTensor
 
 from scanweave.networks.weights import Weights
+from scanweave.pipeline.measurements import measure_study
 from scanweave.pipeline.report.write_report import write_report
 from scanweave.pipeline.result import result_record
 from scanweave.transforms.geometry import Volume
@@ -23,10 +30,13 @@ from scanweave.transforms.preview import make_preview
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidResult
 from scanweave.transforms.selection.select import RoleChoice, Selection
+from scanweave.transforms.view_volume import view_volume
 
 AXIAL = np.diag([-2.0, -2.0, 5.0, 1.0])
 """Rows to the left, columns to posterior, thick slices to superior."""
 SHIFT_MM = 12.0
+LIKELY = 0.9
+"""The probability of every voxel of the mask."""
 WEIGHTS = Weights("made", Path("made.pt"), "0" * 64)
 
 
@@ -57,13 +67,16 @@ def made_study(
         after = {**figures, "sharpness": 0.3, "margin": 0.05 if flag else 0.2}
         study["registration"] = {"pre": RigidResult(matrix, figures, after, SHIFT_MM, bool(flag), flag)}
         study["registration_planes"] = {"pre": check_planes(fixed, moving, moved)}
+        study["registration_views"] = {"pre": view_volume(moving, fixed.grid, matrix)}
         choices["pre"] = RoleChoice(Series("nifti", "t1.nii.gz", (Path("t1.nii.gz"),)), ("given by hand",))
     choices["post"] = RoleChoice(None, ("no series found",), "flair")
     warnings = ("no series found for post: flair stands in for it",)
     preview = make_preview(fixed)
     study["loaded"] = LoadedStudy(Selection(choices, warnings), series, fixed.grid, {}, None, preview)
     tensor = MetaTensor(torch.from_numpy(mask.astype(np.uint8))[None], affine=torch.from_numpy(affine))
-    return KeepComponentsd(keep="all")({**study, "segmentation": tensor})
+    study["pred"] = MetaTensor(torch.from_numpy(mask * np.float32(LIKELY))[None], affine=torch.from_numpy(affine))
+    study = KeepComponentsd(keep="all")({**study, "segmentation": tensor})
+    return {**study, "measurements": measure_study(study)}
 
 
 def record_of(study: dict[str, Any]) -> dict[str, Any]:
@@ -73,11 +86,13 @@ def record_of(study: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Page(HTMLParser):
-    """A parsed page: its elements in order, and the text that a reader sees."""
+    """A parsed page: its elements in order, the text that a reader sees, and what stands in scripts and styles."""
 
     html: str
     elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     text: str = ""
+    scripts: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    styles: str = ""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -85,13 +100,34 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag == "script":
+            self.scripts.append((self.elements[-1][1], ""))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.cdata_elem == "script":
+            attributes, before = self.scripts.pop()
+            self.scripts.append((attributes, before + data))
+        elif self.cdata_elem == "style":
+            self.styles += data
+        else:
+            self.text += data
 
     def all(self, tag: str, **wanted: str) -> list[dict[str, str]]:
         """The attributes of each element of that tag and those values, in order."""
         return [found for name, found in self.elements if name == tag and wanted.items() <= found.items()]
+
+    @property
+    def policy(self) -> dict[str, list[str]]:
+        """The Content-Security-Policy: the sources that each directive allows."""
+        (meta,) = self.all("meta", **{"http-equiv": "Content-Security-Policy"})
+        words = [directive.split() for directive in meta["content"].split(";")]
+        return {name: sources for name, *sources in words}
+
+    @property
+    def layers(self) -> dict[str, nib.Nifti1Image]:
+        """The viewer's volumes by name."""
+        texts = {found["data-layer"]: text for found, text in self.scripts if "data-layer" in found}
+        return {name: nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(t))) for name, t in texts.items()}
 
     @property
     def slices(self) -> list[dict[str, str]]:
@@ -103,3 +139,22 @@ def page_of(path: Path, study: dict[str, Any], result: dict[str, Any] | None = N
     """The report of a study, written and read again."""
     write_report(path / "report.html", study, result or record_of(study), name)
     return Page((path / "report.html").read_text(encoding="utf-8"))
+
+
+SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""WebGL without a GPU, in Chromium's own renderer."""
+
+
+@contextmanager
+def drawing_chromium() -> Iterator[Any]:
+    """As `external_tools.chromium`, but it has WebGL 2."""
+    path = require_tool("chromium")
+    from playwright.sync_api import sync_playwright
+
+    options = [option for option in CHROMIUM_OPTIONS if option != "--disable-gpu"] + list(SOFTWARE_GL)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -37,7 +37,7 @@ SECRETS = ("Hidden", "ID-4711", "19700131")
 Change = Callable[[pydicom.Dataset, int], object]
 LINE = re.compile(r"error\[([A-Z_]+)\]: \S.*")
 UID = re.compile(r"\d+(\.\d+){6,}|2\.25\.\d+")
-WHOLE = {"segmentation.nii.gz", "segmentation.dcm", "report.html", "result.json"}
+WHOLE = {"segmentation.nii.gz", "segmentation.dcm", "measurements.dcm", "report.html", "result.json"}
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,12 @@ from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, find_bund
 
 @pytest.fixture(scope="session")
 def small_study(phantom_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The phantom's three series on `SLICES` slices and a coarse matrix: <role>_<n>.dcm. Tests work on copies."""
-    folder = tmp_path_factory.mktemp("small") / "study"
+    """As `make_small_study`; tests work on copies."""
+    return make_small_study(phantom_study, tmp_path_factory.mktemp("small") / "study")
+
+
+def make_small_study(phantom_study: Path, folder: Path) -> Path:
+    """The phantom's three series on `SLICES` slices and a coarse matrix, in a new folder: <role>_<n>.dcm."""
     folder.mkdir()
     datasets = [pydicom.dcmread(path) for path in sorted(phantom_study.glob("*.dcm"))]
     for role, description in ROLES.items():
@@ -41,9 +45,13 @@ def small_study(phantom_study: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `make_small_bundle`."""
+    return make_small_bundle(tmp_path_factory.mktemp("bundle") / "quick")
+
+
+def make_small_bundle(bundle: Path) -> Path:
     """The shipped bundle with two starts of registration, and two channels that mark everything: never empty."""
     shipped = find_bundle()
-    bundle = tmp_path_factory.mktemp("bundle") / "quick"
     shutil.copytree(shipped.root / INFERENCE_CONFIG.parent, bundle / INFERENCE_CONFIG.parent)
     config = json.loads((bundle / INFERENCE_CONFIG).read_text())
     config["network_def"]["features"] = 2

@@ -1,165 +1,41 @@
 """The DICOM Segmentation against readers and validators of other people, and against itself written twice."""
 
 import datetime
-import hashlib
 import re
-import struct
-import warnings
 
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
+from dicom_series import (
+    FLAGGED,
+    FOREIGN_FLAIR,
+    FOREIGN_T1,
+    SETTINGS,
+    SPACING,
+    VENDORS,
+    every_element,
+    lesion,
+    mr_series,
+    read_dcmqi,
+    read_headers,
+    read_highdicom,
+    read_real,
+    same_in_space,
+    turned,
+)
 from external_tools import dicom_errors, run_tool
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom import config
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
-from scipy.spatial.transform import Rotation
+from pydicom.uid import ExplicitVRLittleEndian
 
-from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
+from scanweave import RESEARCH_NOTICE
+from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.dicom_seg import SegSettings, write_dicom_seg
-from scanweave.transforms.io.dicom_seg_settings import LO_LENGTH, RESEARCH_ONLY, ST_LENGTH, plain_text
+from scanweave.transforms.io.dicom_seg_settings import LO_LENGTH, ST_LENGTH, plain_text
 from scanweave.transforms.io.uids import derived_uid
 
-SLICES, ROWS, COLUMNS = 10, 24, 37  # 888 pixels are whole bytes, 888 * 3 frames too; 37 is odd on purpose
-SPACING = (5.5, 1.25, 0.9)  # slices, rows, columns, mm
-SETTINGS = SegSettings("FLAIR abnormality", "bn_unet", "0.1.0", hashlib.sha256(b"weights").hexdigest())
-FLAGGED = SegSettings(
-    "FLAIR abnormality",
-    "bn_unet",
-    "0.1.0",
-    SETTINGS.weights_sha256,
-    series_description="FLAIR abnormality of the whole brain, as found by scanweave 0.1.0",
-    flags=("the pre series moved by 25 mm", "12 % of the volume was removed"),
-    substituted=("post",),
-)
-SAME_PLACE_MM = 0.01
-FOREIGN_FLAIR = "study-siemens/36468-FLAIRreg-58706/*.dcm"
-FOREIGN_T1 = ("study-siemens/26401-T1prereg-52906/*.dcm", "study-siemens/11-T1post-18670/*.dcm")
-VENDORS = ("ge", "siemens", "philips", "hitachi", "philips_enhanced")
-
-
-def mr_series(series="1.2.3.2", description="FLAIR", decimals=None):
-    """Headers of an oblique anisotropic series, in no useful order, as a scanner writes them."""
-    turn = Rotation.from_euler("zyx", (12, -17, 23), degrees=True).as_matrix()
-    along, down, normal = turn.T  # LPS
-    headers = []
-    for number in (3, 0, 9, 5, 1, 8, 2, 7, 6, 4):
-        header = Dataset()
-        header.file_meta = FileMetaDataset()
-        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        header.SpecificCharacterSet = "ISO_IR 100"
-        header.SOPClassUID = MRImageStorage
-        header.SOPInstanceUID = f"{series}.{number + 1}"
-        header.StudyInstanceUID, header.SeriesInstanceUID = "1.2.3.1", series
-        header.FrameOfReferenceUID, header.PositionReferenceIndicator = "1.2.3.9", ""
-        header.Modality, header.SeriesNumber, header.InstanceNumber = "MR", 4, number + 1
-        header.StudyDate, header.StudyTime = "20200121", "074807"
-        header.SeriesDate, header.SeriesTime = "20200121", "081704.25"
-        header.ContentDate, header.ContentTime = "20200121", f"0817{30 - number}"
-        header.PatientName, header.PatientID, header.PatientSex = "Gruß^Jürgen", "ID-7", "O"
-        header.PatientBirthDate, header.PatientAge = "19610203", "058Y"
-        header.AccessionNumber, header.StudyID, header.ReferringPhysicianName = "A1", "S1", "Weiß^Ärztin"
-        header.StudyDescription, header.SeriesDescription = "Schädel", description
-        header.Manufacturer, header.ManufacturerModelName = "Maker", "Model"
-        header.Rows, header.Columns = ROWS, COLUMNS
-        header.PixelSpacing = [SPACING[1], SPACING[2]]
-        header.SliceThickness, header.SpacingBetweenSlices = 5, 99  # the gap is often wrong in real headers
-        position = np.array([-70.0, 31.0, -12.0]) + number * SPACING[0] * normal
-        header.ImagePositionPatient = [round(float(x), decimals or 9) for x in position]
-        header.ImageOrientationPatient = [round(float(x), 9) for x in (*along, *down)]
-        headers.append(header)
-    affine = np.eye(4)  # (column, row, slice) to RAS
-    affine[:3, :3] = np.column_stack([along * SPACING[2], down * SPACING[1], normal * SPACING[0]])
-    affine[:3, 3] = (-70.0, 31.0, -12.0)
-    return headers, LPS_FROM_RAS @ affine
-
-
-def lesion(affine, shape=(COLUMNS, ROWS, SLICES)):
-    """A mask without any symmetry, with a slice missing in its middle, touching a border."""
-    array = np.zeros(shape, np.uint8)
-    array[2:9, 3:6, 2] = 1
-    array[2:5, 3:11, 3] = 1
-    array[-6:, 12:14, 5] = 1
-    return Volume(array, affine)
-
-
-def turned(volume, axes, flips):
-    """The same voxels at the same places, stored with other axes."""
-    array, affine = volume.array.transpose(axes), volume.affine[:, [*axes, 3]].copy()
-    for axis in flips:
-        affine[:3, 3] += affine[:3, axis] * (array.shape[axis] - 1)
-        affine[:3, axis] *= -1
-        array = np.flip(array, axis)
-    return Volume(np.ascontiguousarray(array), affine)
-
-
-def same_in_space(one, other):
-    """Whether each marked voxel of one volume is a marked voxel of the other, by its place in RAS mm."""
-    for here, there in ((one, other), (other, one)):
-        points = here.grid.points(np.argwhere(here.array))
-        found = (points - there.affine[:3, 3]) @ np.linalg.inv(there.affine[:3, :3]).T
-        nearest = np.rint(found).astype(int)
-        off_mm = np.abs((found - nearest) * there.grid.spacing)
-        if (nearest < 0).any() or (nearest >= there.array.shape).any() or (off_mm > SAME_PLACE_MM).any():
-            return False
-        if not there.array[tuple(nearest.T)].all():
-            return False
-    return True
-
-
-def read_highdicom(path, folder):
-    volume = hd.seg.segread(path).get_volume(combine_segments=True)
-    return Volume(volume.array, LPS_FROM_RAS @ volume.affine)
-
-
-def read_dcmqi(path, folder):
-    run = run_tool("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd")
-    assert run.returncode == 0, run.stderr
-    image = sitk.ReadImage(folder / "1.nrrd")
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return Volume(sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS_FROM_RAS @ affine)
-
-
 READERS = pytest.mark.parametrize("read", [read_highdicom, read_dcmqi])
-
-
-def read_headers(data_dir, *patterns):
-    files = [file for pattern in patterns for file in sorted(data_dir.glob(pattern))]
-    assert files
-    return [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
-
-
-def read_real(data_dir, pattern):
-    """A volume on the grid that highdicom reads, with a mask in it, and the headers."""
-    files = sorted(data_dir.glob(pattern))
-    headers = [pydicom.dcmread(file) for file in files]
-    for header in headers:
-        if "FrameOfReferenceUID" not in header:
-            header.FrameOfReferenceUID = header.SeriesInstanceUID  # highdicom reads no volume without
-    if len(headers) == 1:
-        volume = hd.Image.from_dataset(headers[0]).get_volume()
-    else:
-        volume = hd.get_volume_from_series(headers, apply_modality_transform=None)
-    slices, rows, columns = volume.spatial_shape
-    array = np.zeros((slices, rows, columns), np.uint8)
-    array[1 : slices // 2 + 1, rows // 4 : rows // 2, columns // 5 : columns // 3] = 1
-    array[slices // 2, rows // 4 : rows // 3, columns // 5 :] = 1
-    return Volume(array, LPS_FROM_RAS @ volume.affine), read_headers(data_dir, pattern)
-
-
-def every_element(dataset):
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from every_element(item)
-        else:
-            yield element
 
 
 # The voxels lie where the mask says
@@ -369,7 +245,7 @@ def test_doubt_stands_where_a_pacs_shows_it(tmp_path):
         seg = pydicom.dcmread(tmp_path / "seg.dcm")
         said = seg.SegmentSequence[0].SegmentDescription
         texts[name] = (seg.SeriesDescription, seg.ContentDescription, said)
-    assert all(RESEARCH_ONLY in said for said in (*texts["plain"][1:], *texts["flagged"][1:]))
+    assert all(RESEARCH_NOTICE in said for said in (*texts["plain"][1:], *texts["flagged"][1:]))
     assert not any("REVIEW" in said for said in texts["plain"])
     assert all("REVIEW" in said for said in texts["flagged"])
     assert all(reason in texts["flagged"][2] for reason in (*FLAGGED.flags, "post"))
@@ -396,160 +272,3 @@ def test_plain_text_fits_any_value_representation(value, length):
     text = plain_text(value, length)
     assert len(text) <= length and text.isascii() and "\\" not in text
     assert text == " ".join(text.split()) and (not text or text.isprintable())
-
-
-# The other series
-
-
-def test_other_series_are_referenced_without_a_claim_on_their_pixels(tmp_path):
-    headers, affine = mr_series()
-    further = mr_series("1.2.3.4", "T1")[0]
-    elsewhere = mr_series("1.2.3.5", "T1 of last year")[0][:2]
-    placeless = mr_series("1.2.3.6")[0][:1]
-    del placeless[0].ImagePositionPatient
-    for header in elsewhere:
-        header.StudyInstanceUID = "1.2.4.1"
-    mask = lesion(affine)
-    write_dicom_seg(tmp_path / "seg.dcm", mask, headers, further + elsewhere + placeless, SETTINGS)
-    seg = pydicom.dcmread(tmp_path / "seg.dcm")
-    everything = {h.SOPInstanceUID for h in headers + further + elsewhere + placeless}
-    assert {item.ReferencedSOPInstanceUID for item in seg.SourceImageSequence} == everything
-    here = {series.SeriesInstanceUID for series in seg.ReferencedSeriesSequence}
-    assert here == {"1.2.3.2", "1.2.3.4", "1.2.3.6"}
-    (other,) = seg.StudiesContainingOtherReferencedInstancesSequence
-    assert other.StudyInstanceUID == "1.2.4.1"
-    assert len(other.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 2
-    for frame in seg.PerFrameFunctionalGroupsSequence:
-        for source in frame.DerivationImageSequence[0].SourceImageSequence:
-            own = source.ReferencedSOPInstanceUID.startswith("1.2.3.2.")
-            assert source.SpatialLocationsPreserved == ("YES" if own else "NO")
-    assert dicom_errors(tmp_path / "seg.dcm") == []
-
-
-def test_a_series_in_two_roles_is_referenced_once_in_any_order(tmp_path):
-    headers, affine = mr_series()
-    further = mr_series("1.2.3.4")[0]
-    write_dicom_seg(tmp_path / "one.dcm", lesion(affine), headers, further, SETTINGS)
-    twice = [*further[::-1], *headers, *further]
-    write_dicom_seg(tmp_path / "two.dcm", lesion(affine), headers[::-1], twice, SETTINGS)
-    assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "two.dcm").read_bytes()
-
-
-# Headers from the wild
-
-
-def test_absent_and_odd_attributes_become_empty_ones(tmp_path):
-    headers, affine = mr_series()
-    kept = (
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "Modality",
-        "Rows",
-        "Columns",
-    )
-    geometry = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
-    bare = []
-    for header in headers:
-        bare.append(Dataset())
-        for keyword in (*kept, *geometry):
-            bare[-1].add(header[keyword])
-    write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), bare, bare[:0], SETTINGS)
-    assert dicom_errors(tmp_path / "seg.dcm") == []
-    seg = pydicom.dcmread(tmp_path / "seg.dcm")
-    for keyword in (
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "AccessionNumber",
-        "StudyID",
-    ):
-        assert seg[keyword].is_empty
-    assert seg.FrameOfReferenceUID.startswith("2.25.")
-    assert same_in_space(lesion(affine), read_highdicom(tmp_path / "seg.dcm", tmp_path))
-
-
-def test_odd_values_give_no_warning_that_names_the_patient(tmp_path, caplog):
-    headers, affine = mr_series()
-    files = [tmp_path / f"{header.SOPInstanceUID}.dcm" for header in headers]
-    with config.disable_value_validation():
-        for header, file in zip(headers, files, strict=True):
-            header.add_new("PatientName", "PN", "secret")
-            header.add_new("PatientID", "LO", "secret" * 20)
-            header.add_new("PatientSex", "CS", "U")
-            header.add_new("PatientBirthDate", "DA", "3.2.1961 secret")
-            header.add_new("StudyDate", "DA", "last week")
-            header.DiffusionBValue = 1000.0
-            header.save_as(file, enforce_file_format=True)
-            whole = b"FD\x08\x00" + struct.pack("<d", 1000.0)
-            assert whole in file.read_bytes()  # half a number is left: pydicom raises when it meets that
-            file.write_bytes(file.read_bytes().replace(whole, b"FD\x04\x00" + whole[-4:]))
-    headers = [pydicom.dcmread(file) for file in files]  # values are decoded only when they are used
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
-    assert "secret" not in caplog.text + " ".join(str(item.message) for item in caught)
-    seg = pydicom.dcmread(tmp_path / "seg.dcm")
-    with config.disable_value_validation():
-        assert (seg.PatientName, seg.PatientID) == ("secret", "secret" * 20)
-    assert (seg.PatientSex, seg.PatientBirthDate, seg.StudyDate) == ("", "", "")
-
-
-def test_sources_and_mask_stay_as_they_were(tmp_path):
-    headers, affine = mr_series()
-    further = mr_series("1.2.3.4")[0]
-    mask = lesion(affine)
-    write_dicom_seg(tmp_path / "seg.dcm", mask, headers, further, FLAGGED)
-    assert headers == mr_series()[0] and further == mr_series("1.2.3.4")[0]
-    assert np.array_equal(mask.array, lesion(affine).array) and np.array_equal(mask.affine, affine)
-
-
-# What is refused
-
-
-def shifted(affine, axis, voxels):
-    moved = affine.copy()
-    moved[:3, 3] += affine[:3, axis] * voxels
-    return moved
-
-
-def wrong_masks():
-    _, affine = mr_series()
-    array = lesion(affine).array
-    oblique = affine.copy()
-    oblique[:3, :3] = Rotation.from_euler("z", 45, degrees=True).as_matrix() @ oblique[:3, :3]
-    mirrored = affine.copy()
-    mirrored[:3, 1] *= -1
-    return {
-        "empty": Volume(np.zeros_like(array), affine),
-        "labels": Volume(array * 2, affine),
-        "half a column aside": Volume(array, shifted(affine, 0, 0.5)),
-        "half a slice aside": Volume(array, shifted(affine, 2, 0.5)),
-        "other spacing": Volume(array, affine @ np.diag([1.01, 1, 1, 1]) @ np.diag([1.02, 1, 1, 1])),
-        "a slice short": Volume(array[:, :, :-1], affine),
-        "rotated": Volume(array, oblique),
-        "mirrored": Volume(array, mirrored),
-        "LPS for RAS": Volume(array, LPS_FROM_RAS @ affine),
-    }
-
-
-@pytest.mark.parametrize("name", wrong_masks())
-def test_masks_that_do_not_belong_to_the_headers_are_refused(tmp_path, name):
-    with pytest.raises(ValueError, match=r"mask|slices, rows, columns"):
-        write_dicom_seg(tmp_path / "seg.dcm", wrong_masks()[name], mr_series()[0], [], SETTINGS)
-    assert not (tmp_path / "seg.dcm").exists()
-
-
-def test_sources_without_geometry_are_refused(tmp_path):
-    headers, affine = mr_series()
-    del headers[2].ImageOrientationPatient
-    with pytest.raises(ValueError, match="complete geometry"):
-        write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], SETTINGS)
-
-
-@pytest.mark.parametrize("name", ["label", "algorithm", "version", "weights_sha256"])
-def test_settings_without_provenance_cannot_be_built(name):
-    with pytest.raises(ValueError, match=name):
-        SegSettings(**{**vars(SETTINGS), name: " "})

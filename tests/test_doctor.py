@@ -22,7 +22,8 @@ from scanweave.pipeline.doctor.decoders import NOT_PROMISED, check_sample
 from scanweave.pipeline.doctor.examine import examine, failure
 from scanweave.pipeline.doctor.places import at_home, check_folder, check_places, check_site_key
 from scanweave.pipeline.doctor.processors import check_memory, gpu_without_cuda
-from scanweave.pipeline.doctor.software import check_requirement
+from scanweave.pipeline.doctor.software import check_requirement, check_viewer
+from scanweave.pipeline.report.viewer import niivue
 
 pytest_plugins = ["study_fixtures"]
 
@@ -159,6 +160,12 @@ def test_doctor_comes_to_a_machine_that_has_next_to_nothing() -> None:
 def test_library_that_is_too_old_or_absent(text: str, found: str, remedy: str) -> None:
     check = check_requirement(Requirement(text))
     assert check.state is State.MISSING and found in check.found and check.remedy == remedy
+
+
+def test_reports_without_a_viewer_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_viewer().found.startswith("NiiVue 0.")
+    monkeypatch.setattr(niivue, "find_niivue", lambda: None)
+    assert (check_viewer().state, check_viewer().remedy) == (State.WARNING, 'pip install "scanweave[viewer]"')
 
 
 def test_library_goes_by_another_name_when_imported() -> None:

@@ -1,9 +1,12 @@
 """The wheel holds what the checkout holds, under one name."""
 
+import ast
 import shutil
 import subprocess
 import sys
 import zipfile
+from configparser import ConfigParser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from conftest import REPOSITORY
 
 MAPPED = {"src/scanweave": "scanweave", "pipeline": "scanweave/pipeline", "transforms": "scanweave/transforms",
           "networks": "scanweave/networks", "bundles": "scanweave/bundles"}  # fmt: skip
+
+ALWAYS_TRIED = {"packaging"}
+"""Imported where the doctor looks whether it is there."""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,24 @@ def test_light_modules_do_not_import_torch(module: str) -> None:
     code = f"import sys, {module}; print([n for n in ('torch', 'monai', 'SimpleITK', 'itk') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert done.stdout.strip() == "[]"
+
+
+def test_everything_that_is_imported_is_required() -> None:
+    """An installed scanweave has nothing of the tests' extra."""
+    setup = ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    required = {line.split(">=")[0].lower() for line in setup["options"]["install_requires"].split()}
+    names: set[str] = set()
+    for path in (file for folder in MAPPED for file in tracked(folder) if file.suffix == ".py"):
+        for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(str(node.module).split(".")[0])
+    origin = metadata.packages_distributions()
+    outside = names - set(sys.stdlib_module_names) - {"scanweave"} - ALWAYS_TRIED
+    assert {"torch", "yaml"} <= outside
+    assert not {name for name in outside if not {item.lower() for item in origin.get(name, ())} & required}
 
 
 def test_every_requirement_is_pinned() -> None:

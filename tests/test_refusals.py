@@ -328,6 +328,25 @@ def test_series_of_another_patient_is_refused_by_hand_too(trial: Trial) -> None:
     trial.refused_by_header("PATIENT_MISMATCH", trial.study, "--pre", other)
 
 
+def test_broken_series_of_a_folder_given_by_hand_is_not_passed_over(trial: Trial) -> None:
+    """Beside a good one it may be the one that was meant; a localiser is not."""
+    folder = trial.root / "folder"
+    folder.mkdir()
+    for path in trial.slices("pre"):
+        path.rename(folder / path.name)
+    broken = another(sorted(folder.iterdir()), "x")
+    for path in broken[3:]:
+        path.unlink()
+    broken[1].unlink()
+    trial.inspected(trial.study, "--pre", folder)
+    broken = another(sorted(folder.glob("pre_*.dcm")), "y")
+    broken[MIDDLE].unlink()
+    trial.refused_by_header("AMBIGUOUS_ROLE", trial.study, "--pre", folder)
+    for path in folder.glob("y_*.dcm"):
+        path.unlink()
+    trial.inspected(trial.study, "--pre", folder)
+
+
 def test_missing_series_is_substituted_and_a_broken_one_is_not(trial: Trial) -> None:
     pre = trial.slices("pre")
     pre.pop(MIDDLE).unlink()

@@ -17,6 +17,8 @@ import pytest
 from pydicom.fileset import FileSet
 from studies import SECRETS, Trial, console_script, edit, run, tree, without_privilege
 
+from scanweave.transforms.io import zip_archive
+
 pytest_plugins = ["study_fixtures"]
 
 LONG = "x" * 300
@@ -74,6 +76,31 @@ def test_pipes_and_sockets_are_not_opened(trial: Trial, monkeypatch: pytest.Monk
             trial.refused_by_header("UNREADABLE", trial.study / special)
             trial.refused_by_header("UNREADABLE", "--flair", trial.study / special)
     trial.refused_by_header("UNREADABLE", "/dev/zero")
+
+
+def test_linked_series_are_found_and_circles_of_links_end(trial: Trial) -> None:
+    """A series behind a link would otherwise be missing without a word, and the FLAIR stand in for it."""
+    elsewhere = trial.root / "elsewhere" / "T1"
+    elsewhere.mkdir(parents=True)
+    for path in trial.slices("pre"):
+        path.rename(elsewhere / path.name)
+    before = trial.inspected(trial.study / "..")  # the parent holds both
+    (trial.study / "linked T1").symlink_to(elsewhere)
+    (trial.study / "twice").symlink_to(elsewhere.parent)
+    (elsewhere / "back").symlink_to(trial.study)
+    (elsewhere / "up").symlink_to("../..")
+    (trial.study / "root").symlink_to("/")
+    with within(HANG_S):
+        found = trial.inspected(trial.study)
+    assert found["roles"] == before["roles"] and found["roles"]["pre"]["series"]
+
+
+def test_link_to_nothing_that_is_named_as_an_image_is_refused(trial: Trial) -> None:
+    """As where the content of an annexed repository was not fetched."""
+    (trial.study / ".#lock").symlink_to("nobody@nowhere")
+    trial.inspected(trial.study)
+    (trial.study / "lost.dcm").symlink_to("/nowhere/lost.dcm")
+    trial.refused_by_header("UNREADABLE", trial.study)
 
 
 def test_much_junk_is_passed_over(trial: Trial) -> None:
@@ -189,13 +216,63 @@ def test_damaged_or_encrypted_zip_is_refused(trial: Trial, damage: Callable[[byt
     trial.refused_by_header("BAD_ARCHIVE", archive)
 
 
-def test_zip_larger_than_the_disk_is_not_unpacked(trial: Trial) -> None:
+def test_zip_larger_than_any_study_or_than_the_disk_is_not_unpacked(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each member claims four gigabytes; some kilobytes can hold as many as it takes."""
     claim = 0xFFFFFFFE
-    members = shutil.disk_usage(trial.root).free // claim + 2
+    members = max(shutil.disk_usage(trial.root).free, zip_archive.MAX_UNPACKED_BYTES) // claim + 2
     archive = zipped(trial.root / "study.zip", {f"{n}.dcm": b"x" for n in range(members)})
     archive.write_bytes(patched(archive.read_bytes(), 24, claim.to_bytes(4, "little")))
+    trial.refused_by_header("TOO_LARGE", archive)
+    monkeypatch.setattr(zip_archive, "MAX_UNPACKED_BYTES", 1 << 60)
     trial.refused("DISK_FULL", archive, exit_code=5)
+
+
+def test_zip_of_too_many_files_is_not_unpacked(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = zipped(trial.root / "study.zip", study_members(trial))
+    monkeypatch.setattr(zip_archive, "MAX_MEMBERS", len(study_members(trial)) - 1)
+    trial.refused_by_header("TOO_LARGE", archive)
+
+
+def test_zip_within_a_zip_is_refused(trial: Trial) -> None:
+    """It may hold the T1 that would otherwise be replaced. Beside the files of a folder it is one more stray file."""
+    inner = zipped(trial.root / "T1.zip", {path.name: path for path in trial.slices("pre")})
+    members = study_members(trial)
+    trial.refused_by_header("BAD_ARCHIVE", zipped(trial.root / "study.zip", {**members, "more/T1.ZIP": inner}))
+    trial.inspected(zipped(trial.root / "study.zip", {**members, "__MACOSX/._T1.zip": b"x"}))
+    inner.rename(trial.study / "T1.zip")
+    trial.inspected(trial.study)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_zip_in_which_a_file_would_be_lost_is_refused(trial: Trial) -> None:
+    """A lost slice at an end leaves no gap. The same file twice is none the less whole."""
+    first, second, *_ = (path for path in trial.study.iterdir())
+    archive = zipped(trial.root / "study.zip", study_members(trial))
+    with zipfile.ZipFile(archive, "a") as again:
+        again.write(first, f"DICOM/ST 1/{first.name}")
+    trial.inspected(archive)
+    for name in (f"DICOM/ST 1/{first.name}", f"/DICOM/./ST 1/{first.name}"):
+        archive = zipped(trial.root / "study.zip", study_members(trial))
+        with zipfile.ZipFile(archive, "a") as again:
+            again.write(second, name)
+        with zipfile.ZipFile(archive) as written:
+            assert len(written.namelist()) == len(study_members(trial)) + 1
+        trial.refused_by_header("BAD_ARCHIVE", archive)
+
+
+def test_members_of_a_zip_stay_in_its_folder(trial: Trial) -> None:
+    """Absolute names, drives and links are names like any other."""
+    study = study_members(trial)
+    odd = {"/etc/scanweave-escaped": b"x", "C:\\escaped.txt": b"x", "C:/escaped": b"x", "a//b": b"x", "./c": b"x"}
+    archive = zipped(trial.root / "study.zip", {**study, **odd})
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(link, "/etc")
+    trial.inspected(archive)
+    assert not Path("/etc/scanweave-escaped").exists() and not list(trial.root.rglob("*escaped*"))
 
 
 @pytest.mark.parametrize("name", ["../escaped.dcm", "a/../../escaped.dcm", "..\\escaped.dcm"])
@@ -241,6 +318,16 @@ def disc(trial: Trial, pressed_disc: Path) -> Path:
 def test_study_is_found_by_its_dicomdir(trial: Trial, disc: Path) -> None:
     (disc.parent / "NOTLISTED.dcm").write_bytes(b"garbage that the DICOMDIR does not name")
     trial.done(disc)
+
+
+def test_dicomdir_in_capitals_finds_files_that_lost_theirs(trial: Trial, disc: Path) -> None:
+    """A disc is in capitals; some systems copy its files in small letters."""
+    folder = disc.parent
+    for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):
+        if path != disc:
+            path.rename(path.with_name(path.name.lower()))
+    assert (folder / "pt000000").is_dir()
+    trial.inspected(disc)
 
 
 def test_dicomdir_that_names_a_missing_file_is_refused(trial: Trial, disc: Path) -> None:

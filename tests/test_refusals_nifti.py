@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from studies import ROLES, Trial, run, write_nifti, write_nifti_study
 
+from scanweave.transforms.io import nifti_guard, volume_limits
+
 pytest_plugins = ["study_fixtures"]
 
 NIFTI_RESULT = {"segmentation.nii.gz", "report.html", "result.json"}
@@ -155,6 +157,16 @@ def test_one_file_holds_all_roles(nifti: NiftiTrial) -> None:
     assert nifti.trial.done(path, files=NIFTI_RESULT).name == "all"
 
 
+def test_file_that_cannot_be_used_does_not_stop_the_others(nifti: NiftiTrial) -> None:
+    """A field of vectors, a cut file: what lies beside the three in real folders."""
+    folder = nifti.flair.parent
+    write_nifti(folder / "warp.nii.gz", np.zeros((4, 4, 4, 1, 3), np.float32), np.eye(4))
+    (folder / "other.nii").write_bytes(nifti.flair.read_bytes()[:99])
+    nifti.trial.inspected(folder)
+    nifti.flair.write_bytes(b"")
+    nifti.trial.refused_by_header("UNREADABLE", folder)
+
+
 def test_folder_of_nifti_files_needs_a_name_for_each_role(nifti: NiftiTrial) -> None:
     """Nothing in a NIfTI header tells a FLAIR, and these names do not either."""
     folder = nifti.flair.parent
@@ -237,6 +249,55 @@ def test_header_that_claims_more_than_any_machine_holds_is_refused(nifti: NiftiT
     nifti.files["flair"] = nifti.flair.with_suffix("")
     nifti.flair.write_bytes(bytes(content))
     nifti.refused_by_header("TRUNCATED")
+
+
+def test_volume_larger_than_any_head_is_refused_by_its_header(
+    nifti: NiftiTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voxels = nifti.voxels().size
+    monkeypatch.setattr(volume_limits, "MAX_VOXELS", voxels - 1)
+    nifti.refused_by_header("TOO_LARGE")
+    monkeypatch.setattr(volume_limits, "MAX_VOXELS", voxels)
+    nifti.inspected()
+
+
+def test_zeros_without_end_are_refused_by_their_header(nifti: NiftiTrial) -> None:
+    """A gibibyte of zeros in a megabyte, and a header that says so."""
+    content = bytearray(gzip.decompress(nifti.flair.read_bytes()))[:352]
+    struct.pack_into("<3h", content, 42, 1024, 1024, 1024)
+    struct.pack_into("<2h", content, 70, 2, 8)  # NIFTI_TYPE_UINT8
+    with gzip.open(nifti.flair, "wb", compresslevel=9) as stream:
+        stream.write(content)
+        for _ in range(32):
+            stream.write(bytes(1 << 24))
+    nifti.refused_by_header("TRUNCATED")
+    with gzip.open(nifti.flair, "ab", compresslevel=9) as stream:
+        for _ in range(32):
+            stream.write(bytes(1 << 24))
+    nifti.refused_by_header("TOO_LARGE")
+
+
+def test_far_more_than_the_voxels_is_refused(nifti: NiftiTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nifti_guard, "MAX_TRAILING_BYTES", 1000)
+    with gzip.open(nifti.flair, "ab") as stream:
+        stream.write(bytes(nifti_guard.MAX_EXTENSION_BYTES))
+    nifti.inspected()
+    with gzip.open(nifti.flair, "ab") as stream:
+        stream.write(bytes(1001))
+    nifti.refused("TRUNCATED")
+
+
+def test_extension_of_impossible_size_is_refused_and_a_real_one_read(nifti: NiftiTrial) -> None:
+    """nibabel asks for as many bytes as an extension claims."""
+    image = nib.load(nifti.flair)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"seen by nobody"))
+    nib.save(image, nifti.flair)
+    nifti.done()
+    whole = bytearray(gzip.decompress(nifti.flair.read_bytes()))
+    for size in (-1, 0, 7, 1 << 30):
+        struct.pack_into("<i", whole, 352, size)
+        nifti.flair.write_bytes(gzip.compress(bytes(whole), 1))
+        nifti.refused_by_header("UNREADABLE")
 
 
 @pytest.mark.parametrize("name", ["x.nii.gz", "x.nii"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -31,6 +32,8 @@ pytest_plugins = ["study_fixtures"]
 
 SECTIONS = ["Warnings", "Result", "Slices", "Registration", "Series and roles", "Provenance"]
 MAX_BYTES = 20_000_000
+DATA_TYPES = {"text/plain", "application/json"}
+"""A script element of these types holds data: it does not run."""
 RING = np.array([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]], dtype=bool)
 """A hole, a border on three sides, and a part that touches by a corner."""
 
@@ -156,15 +159,21 @@ def test_whole_page_of_a_whole_run(trial: Trial) -> None:
 
 
 def assert_self_contained(page: Page) -> None:
-    """No script, no form, nothing to load but pictures that are inside."""
-    (policy,) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
-    assert policy["content"].startswith("default-src 'none'; img-src data:;")
-    assert {"script", "link", "iframe", "object", "embed", "form", "base"}.isdisjoint(tag for tag, _ in page.elements)
+    """No form, nothing to load but pictures that are inside, no script but those whose hashes the policy names."""
+    assert page.policy["default-src"] == ["'none'"] and page.policy["img-src"] == ["data:"]
+    assert page.policy.keys() <= {"default-src", "img-src", "style-src", "script-src", "base-uri", "form-action"}
+    assert {"link", "iframe", "object", "embed", "form", "base"}.isdisjoint(tag for tag, _ in page.elements)
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         for name in {"src", "href", "xlink:href", "action", "data", "srcset"} & attributes.keys():
             assert attributes[name].startswith(("data:image/jpeg;base64,", "#"))
-    assert "url(" not in page.html and "@import" not in page.html
+    assert "url(" not in page.styles and "@import" not in page.styles
+    run = [text for found, text in page.scripts if found.get("type") not in DATA_TYPES]
+    assert page.policy.get("script-src", []) == [f"'sha256-{hashed(text)}'" for text in run]
+
+
+def hashed(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def test_report_is_written_where_it_is_asked_for(trial: Trial) -> None:
@@ -246,13 +255,14 @@ def test_nothing_to_register_and_no_preview(tmp_path: Path) -> None:
     assert "No series had to be registered" in page_of(tmp_path, study).text
     study["loaded"] = replace(study["loaded"], preview=None)
     page = page_of(tmp_path, study)
-    assert "No pictures were kept" in page.text and not page.all("img")
+    assert "No pictures were kept" in page.text and not page.all("img") and not page.scripts
 
 
 def test_without_spacing_nothing_is_claimed_in_mm(tmp_path: Path) -> None:
     study = made_study(blob(), registered=False)
     result = record_of(study)
     result |= {"volume_ml": None, "volume_voxels": 1234}
+    del result["measurements"]
     result["components"] |= {"discarded_ml": None, "discarded_voxels": 5}
     page = page_of(tmp_path, study, result)
     assert "1,234 pixels" in page.text

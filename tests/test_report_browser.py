@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 WIDTHS = (1280, 400)
 MAX_OFF_PX = 0.01
+NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null"
+"""The sheet as it is without the viewer, which tests/test_report_viewer_browser.py looks at."""
 GEOMETRY = """() => [...document.querySelectorAll('.picture svg')].map(svg => {
     const box = element => { const r = element.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; };
     return [box(svg), box(svg.parentElement.querySelector('img'))];
@@ -48,6 +50,7 @@ def shown(request: pytest.FixtureRequest, browser: Any, report: Path) -> Iterato
     page.on("console", lambda line: said.append(line.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda wanted: asked.append(wanted.url) if not wanted.url.startswith("data:") else None)
+    page.add_init_script(NO_WEBGL)
     page.goto(report.as_uri())
     yield page
     page.close()
@@ -79,7 +82,7 @@ def test_switches_work_without_a_script(shown: Page) -> None:
     assert shown.locator(visible).count() == 5
     drawn = "() => getComputedStyle(document.querySelector('.slices path')).display"
     assert shown.evaluate(drawn) != "none"
-    shown.get_by_label("outline").uncheck()
+    shown.locator("#outline").uncheck()
     assert shown.evaluate(drawn) == "none"
 
 

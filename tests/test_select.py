@@ -70,7 +70,7 @@ def test_the_selection_does_not_depend_on_the_order_of_the_series() -> None:
         *((text, Contrast.NONE) for text in (
             "T1 pre", "T1 pre gd", "T1 w/o", "T1 without contrast", "T1 ohne KM", "T1 nativ",
             "T1 sans injection", "T1 senza mdc", "T1 sin contraste", "T1 sem contraste",
-            "T1 zonder contrast", "T1 s/contraste", "T1 -C", "T1 no gd", "T1noGd", "T1 non-contrast",
+            "T1 zonder contrast", "T1 s/contraste", "T1 -C", "T1 no gd", "T1 ej gd", "T1noGd", "T1 non-contrast",
             "T1 pregadolinium", "t1nocontrast", "T1 kontrasts\u0131z", "T1 vor KM",
         )),
         *((text, Contrast.UNKNOWN) for text in (
@@ -95,6 +95,8 @@ def test_words_for_contrast(text: str, contrast: Contrast) -> None:
         ({"contrast_agent": ""}, Contrast.UNKNOWN),
         ({"description": "T1pre", "protocol": "T1 +C"}, Contrast.NONE),
         ({"description": "1", "protocol": "Ax T1 +C"}, Contrast.GIVEN),
+        ({"description": "AX-T1-SE-G"}, Contrast.GIVEN),
+        ({"description": "AX FLAIR G"}, Contrast.UNKNOWN),
         ({"protocol": "BRAIN W CONTRAST"}, Contrast.UNKNOWN),
     ],
 )

@@ -14,12 +14,14 @@ from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.io.dicom_volume import read_dicom_volume
 from scanweave.transforms.io.find_study import StudyRequest, find_study, one_study
 from scanweave.transforms.io.nifti import read_nifti
+from scanweave.transforms.io.pixel_decoder import PixelDecoder
 from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.io.slice_index import SOURCE as SLICES
 from scanweave.transforms.io.slice_volume import SlicePictures, read_slices
 from scanweave.transforms.preview import Preview, make_preview
 from scanweave.transforms.selection.select import Role, Selection, assign_roles
+from scanweave.transforms.selection.site_rules import site_rules
 from scanweave.transforms.selection.slice_copies import substitute_copies
 from scanweave.transforms.volumes import PREPARED, to_metatensor
 
@@ -78,7 +80,7 @@ class LoadStudyd(Transform):
             request = StudyRequest.of(request)
         with quiet(), find_study(request, [role.name for role in self.roles]) as found:
             study = one_study(found, request.study_uid)
-            selection = assign_roles(study.series, self.roles, study.chosen)
+            selection = assign_roles(study.series, self.roles, study.chosen, site_rules())
             selection, read, pictures = _read_roles(selection, self.roles, self.reference)
         for name, (volume, _, _) in read.items():
             d[name] = to_metatensor(volume)
@@ -113,7 +115,8 @@ def _read_roles(
     """Each role's volume; only the pixels of slices tell whether a role was substituted before they were written."""
     series = _series_of(selection)
     if series[reference].source != SLICES:
-        return selection, {name: _read(item) for name, item in series.items()}, None
+        with PixelDecoder() as decoder:
+            return selection, {name: _read(item, decoder) for name, item in series.items()}, None
     volumes, pictures = read_slices(series, reference)
     selection = substitute_copies(selection, roles, volumes)
     own = _series_of(selection).items()
@@ -121,12 +124,12 @@ def _read_roles(
     return selection, read, pictures
 
 
-def _read(series: Series) -> _Read:
+def _read(series: Series, decoder: PixelDecoder) -> _Read:
     where = f"series {series.label}"
     headers: tuple[pydicom.Dataset, ...] = ()
     nifti_header = None
     if series.source == "dicom":
-        volume, headers = read_dicom_volume(series)
+        volume, headers = read_dicom_volume(series, decoder)
     else:
         volumes, nifti_header = read_nifti(series.files[0])
         volume = volumes[series.volume]

@@ -27,13 +27,14 @@ SLAB = 16
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """`voxels` (i, j, k), uint8, each the mean of `factors` voxels of the series along i, j, k.
+    """`voxels` (i, j, k), uint8, each the mean of `factors` voxels of the series along i, j, k; 255 is `white`.
 
     The last of an axis may be the mean of fewer, where the factor does not divide the axis.
     """
 
     voxels: Bytes
     factors: tuple[int, int, int]
+    white: float
 
 
 def make_preview(volume: Volume, max_voxels: int = MAX_VOXELS) -> Preview:
@@ -41,7 +42,8 @@ def make_preview(volume: Volume, max_voxels: int = MAX_VOXELS) -> Preview:
     axis = display_axis(volume.grid)
     factor = max(1, int(np.ceil(np.sqrt(volume.array.size / max_voxels))))
     i, j, k = (1 if n == axis else factor for n in range(3))
-    return Preview(_averaged(volume.array, (i, j, k), white_level(volume.array)), (i, j, k))
+    white = white_level(volume.array)
+    return Preview(_averaged(volume.array, (i, j, k), white), (i, j, k), white)
 
 
 def display_axis(grid: Grid) -> int:

@@ -16,6 +16,7 @@ from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidSettings, estimate_rigid
+from scanweave.transforms.view_volume import view_volume
 from scanweave.transforms.volumes import PREPARED, to_metatensor, to_volume, unseen_key
 
 
@@ -25,8 +26,8 @@ class RegisterRolesd(MapTransform):
     So are the roles under `prepared`, channels of one picture that are on the reference's grid already.
 
     Adds `<role>_unseen` and, under `registration`, each role's `RigidResult`; where a report is to be
-    written, under `registration_planes` what it shows of each. The identity is tried as a start for the roles that
-    `same_frame_key` lists: their headers claim the reference's frame of reference.
+    written, under `registration_planes` and `registration_views` what it shows of each. The identity is tried as a
+    start for the roles that `same_frame_key` lists: their headers claim the reference's frame of reference.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RegisterRolesd(MapTransform):
         fixed = to_volume(d[self.reference])
         results = dict(d.get("registration", {}))
         planes = dict(d.get("registration_planes", {}))
+        views = dict(d.get("registration_views", {}))
         for key in self.key_iterator(d):
             if key == self.reference or key in d.get(PREPARED, ()):
                 continue
@@ -56,8 +58,10 @@ class RegisterRolesd(MapTransform):
             d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras, beyond)
             if planes_wanted(d):
                 planes[key] = check_planes(fixed, moving, to_volume(d[key]).array)
+                views[key] = view_volume(moving, d["loaded"].grid, results[key].matrix_ras)
         d["registration"] = results
         d["registration_planes"] = planes
+        d["registration_views"] = views
         return d
 
 

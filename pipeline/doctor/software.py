@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scanweave import __version__
 from scanweave.pipeline.doctor.check import Check, State, reason
+from scanweave.pipeline.report.viewer import niivue
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -17,7 +18,7 @@ DISTRIBUTION = "scanweave"
 
 
 def check_software() -> list[Check]:
-    """Python first, then scanweave, then each requirement without an extra."""
+    """Python first, then scanweave, each requirement without an extra, and what the report's viewer needs."""
     try:
         own = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -30,7 +31,7 @@ def check_software() -> list[Check]:
     except ImportError as error:
         return [*checks, Check("packaging", State.MISSING, reason(error), "pip install packaging")]
     requirements = [Requirement(text) for text in own.requires or ()]
-    return [*checks, *(check_requirement(item) for item in requirements if _needed(item))]
+    return [*checks, *(check_requirement(item) for item in requirements if _needed(item)), check_viewer()]
 
 
 def check_requirement(requirement: Requirement) -> Check:
@@ -51,6 +52,15 @@ def check_requirement(requirement: Requirement) -> Check:
         repair = f'pip install --force-reinstall "{_plain(requirement)}"'
         return Check(name, State.MISSING, f"{version} cannot be imported ({reason(error)})", repair)
     return Check(name, State.OK, version)
+
+
+def check_viewer() -> Check:
+    """Whether reports get a viewer, or pictures alone."""
+    found = niivue.find_niivue()
+    if found is None:
+        remedy = f'pip install "{DISTRIBUTION}[viewer]"'
+        return Check("report viewer", State.WARNING, "NiiVue not found: reports have pictures alone", remedy)
+    return Check("report viewer", State.OK, f"NiiVue {found.version}")
 
 
 def import_name(distribution: metadata.Distribution) -> str:

@@ -20,6 +20,7 @@ from scanweave.transforms.io.slice_files import slice_form
 from scanweave.transforms.load_truth import AFFINE_TOLERANCE
 from scanweave.transforms.selection.roles import Role
 from scanweave.transforms.selection.select import assign_roles
+from scanweave.transforms.selection.site_rules import site_rules
 
 CHECK_STEP = "CheckCases"
 
@@ -53,7 +54,7 @@ def of_case(problem: Problem, case: Case) -> Problem:
 def _check(case: Case, roles: Sequence[Role], reference: str) -> None:
     with quiet(), find_study(case.request, [role.name for role in roles]) as found:
         study = one_study(found, case.request.study_uid)
-        series = assign_roles(study.series, roles, study.chosen).assigned[reference].series
+        series = assign_roles(study.series, roles, study.chosen, site_rules()).assigned[reference].series
     if series is None:  # no bundle lets its reference be replaced; the chain would refuse it
         return
     problem = _slices_problem(series) if case.label is None else _file_problem(case.label, series)

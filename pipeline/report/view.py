@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.transforms.geometry import Grid
+from scanweave.transforms.measure_mask import PLANES
 
-NAMES = ("sagittal", "coronal", "axial")
-"""Of the planes across the world axes R, A, S."""
 _POSITIVE, _NEGATIVE = "RAS", "LPI"
 _LAYOUT = {0: (2, 1), 1: (2, 0), 2: (1, 0)}
 """By the world axis across the planes: the one down the rows and the one along the columns."""
@@ -49,7 +48,7 @@ class View:
         if sign[axis] * (-1 if normal == 0 else 1) < 0:  # slices run to superior, anterior or left
             flips.append(axis)
         left, right = _POSITIVE[column_world], _NEGATIVE[column_world]
-        return cls(grid, axis, rows, columns, tuple(flips), NAMES[normal], left, right, _POSITIVE[row_world])
+        return cls(grid, axis, rows, columns, tuple(flips), PLANES[normal], left, right, _POSITIVE[row_world])
 
     def stack(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """`voxels` (i, j, k) of the grid, or of one made coarser, as (slice, row, column); nothing is copied."""
@@ -69,6 +68,6 @@ class View:
         """Where the middle of slice `number` (in the order of `stack`) lies in scanner coordinates: "S 34.5 mm"."""
         index = (np.array(self.grid.shape) - 1) / 2
         index[self.axis] = self.grid.shape[self.axis] - 1 - number if self.axis in self.flips else number
-        world = NAMES.index(self.name)
+        world = PLANES.index(self.name)
         value = float(self.grid.points([index])[0][world])
         return f"{(_POSITIVE if value >= 0 else _NEGATIVE)[world]} {abs(value):.1f} mm"

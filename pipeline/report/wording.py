@@ -27,6 +27,7 @@ class Answer:
 
     volume: str
     components: str
+    diameters: str
     dice: str
     empty: bool
 
@@ -62,12 +63,21 @@ def answer(result: Mapping[str, Any]) -> Answer:
         size = _amount(result.get("volume_voxels"), "{:,} pixels") or "volume unknown"
         removed = _amount(parts.get("discarded_voxels"), "{:,} pixels")
     if not parts["count"]:
-        return Answer(size, "Nothing was segmented: the mask is empty.", _agreement(result), empty=True)
+        return Answer(size, "Nothing was segmented: the mask is empty.", "", _agreement(result), empty=True)
     rule = printable(str(result["settings"]["components"]))
     parted = f"{parts['kept']} of {_counted(parts['count'], 'connected part')} kept (rule: {rule})"
     gone = parts["count"] - parts["kept"]
     parted += f"; {removed} removed" if gone and removed else ""
-    return Answer(size, f"{parted}.", _agreement(result), empty=False)
+    return Answer(size, f"{parted}.", _diameters(result), _agreement(result), empty=False)
+
+
+def _diameters(result: Mapping[str, Any]) -> str:
+    """How long the mask is in a slice; "" where no spacing is known."""
+    if "measurements" not in result:
+        return ""
+    found = result["measurements"]
+    long_mm, short_mm = found["long_axis_mm"], found["short_axis_mm"]
+    return f"Longest diameter in a slice {long_mm:.1f} mm, perpendicular {short_mm:.1f} mm ({found['plane']} slices)."
 
 
 def _agreement(result: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""Writing the report of one study: one HTML file that needs nothing else, runs no script and asks no network."""
+"""Writing the report of one study: one HTML file that needs nothing else and asks no network.
+
+Everything can be read without a script; where the browser runs the page's own, a viewer shows the volumes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from scanweave.errors import printable
 from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
 from scanweave.pipeline.report.pictures import SlicePicture, Slices, slice_pictures
 from scanweave.pipeline.report.view import View
+from scanweave.pipeline.report.viewer.viewer import Viewer, make_viewer
 from scanweave.pipeline.report.wording import answer, motions
 from scanweave.pipeline.result import flags_of
 from scanweave.transforms.load_study import LoadedStudy
@@ -20,19 +24,26 @@ from scanweave.transforms.preview import display_axis
 from scanweave.transforms.rigid import RigidResult
 
 TEMPLATE = "report.html"
+MAX_BYTES = 20_000_000
+"""Of a page: what mail systems and archives still take."""
 
 
 def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str, Any], name: str) -> None:
     """Write the page of `study` (what came out of the chain) to `path`; `name` is that of its folder.
 
     Words and figures are those of `result`, the content of result.json, so that nothing is told here of the patient
-    that is not told there. Under 20 MB for every volume.
+    that is not told there. Under `MAX_BYTES` for every volume: the viewer takes what the sheet leaves.
     """
     slices, view = _slices(study, known_mm=result["volume_ml"] is not None)
-    path.write_text(_page(study, result, slices, view, name), encoding="utf-8")
+    reference = _reference_role(study["loaded"])
+    shown = _shown(study, result, slices, view, reference) | {"name": name}
+    page = _page(shown, "")
+    viewer = make_viewer(study, result, reference, view.name, MAX_BYTES - len(page.encode()))
+    path.write_text(_page(shown, viewer) if viewer else page, encoding="utf-8", newline="\n")
 
 
-def _page(study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slices, view: View, name: str) -> str:
+def _page(shown: Mapping[str, Any], viewer: Viewer | str) -> str:
+    """The page with its viewer, or with a word on why it has none; "" says nothing of one."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -40,24 +51,32 @@ def _page(study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slic
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["printable"] = lambda value: printable(str(value))
+    template = environment.get_template(TEMPLATE)
+    if isinstance(viewer, str):
+        return template.render(**shown, viewer=None, no_viewer=viewer)
+    return template.render(**shown, viewer=viewer)
+
+
+def _shown(
+    study: Mapping[Hashable, Any], result: Mapping[str, Any], slices: Slices, view: View, reference: str
+) -> dict[str, Any]:
+    """What the template writes, the viewer apart."""
     registration: Mapping[str, RigidResult] = study.get("registration", {})
     flagged = len(flags_of(study))
-    loaded: LoadedStudy = study["loaded"]
-    return environment.get_template(TEMPLATE).render(
-        name=name,
-        result=result,
-        reference=_reference_role(loaded),
-        flags=result["warnings"][:flagged],
-        warnings=result["warnings"][flagged:],
-        answer=answer(result),
-        slices=slices.pictures,
-        outline_step=slices.step,
-        largest=_largest(slices.pictures),
-        view=view,
-        motions=motions(result, {role: found.flag_reason for role, found in registration.items()}),
-        planes=_planes(study, _reference_role(loaded)),
-        seconds=result["seconds"],
-    )
+    return {
+        "result": result,
+        "reference": reference,
+        "flags": result["warnings"][:flagged],
+        "warnings": result["warnings"][flagged:],
+        "answer": answer(result),
+        "slices": slices.pictures,
+        "outline_step": slices.step,
+        "largest": _largest(slices.pictures),
+        "view": view,
+        "motions": motions(result, {role: found.flag_reason for role, found in registration.items()}),
+        "planes": _planes(study, reference),
+        "seconds": result["seconds"],
+    }
 
 
 def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, View]:

@@ -87,7 +87,7 @@ def texts(header: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
     value = find(header, keyword)
     if value is None or value == "":
         return ()
-    values = [value] if isinstance(value, str) else list(value)
+    values = list(value) if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
     return tuple(printable(str(item)).upper() for item in values)
 
 
@@ -98,7 +98,7 @@ def number(header: pydicom.Dataset, keyword: str) -> float | None:
         value = value[0] if value else None
     try:
         found = None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if found is not None and math.isfinite(found) else None
 
@@ -108,7 +108,7 @@ def numbers(header: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
     value = find(header, keyword)
     try:
         return None if value is None or value == "" else tuple(float(item) for item in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -121,28 +121,34 @@ def _integer(value: Any) -> int | None:
 
 def _contrast_agent(header: pydicom.Dataset) -> str | None:
     """ContrastBolusAgent; the code's meaning where only the sequence is filled; None where neither is there."""
-    if "ContrastBolusAgent" in header:
-        return text(header, "ContrastBolusAgent")
+    agent = text(header, "ContrastBolusAgent")
     for item in items(header, "ContrastBolusAgentSequence"):
-        return text(item, "CodeMeaning") or text(item, "CodeValue")
-    return None
+        agent = agent or text(item, "CodeMeaning") or text(item, "CodeValue")
+    return agent if agent or "ContrastBolusAgent" in header else None
 
 
 def _acquired(headers: Sequence[pydicom.Dataset]) -> float | None:
-    """Seconds on an arbitrary common clock at which the series began: acquisition time, else the series' time."""
-    for date_key, time_key in (("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "SeriesTime")):
-        moments = [_moment(text(h, date_key) or text(h, "StudyDate"), text(h, time_key)) for h in headers]
-        known = [moment for moment in moments if moment is not None]
+    """Seconds on an arbitrary common clock at which the series began: acquisition time, else the series' time.
+
+    Enhanced images have AcquisitionDateTime, which is both in one.
+    """
+    stamps = [text(header, "AcquisitionDateTime") for header in headers]
+    for found in (
+        [_moment(text(h, "AcquisitionDate") or text(h, "StudyDate"), text(h, "AcquisitionTime")) for h in headers],
+        [_moment(stamp[:8], stamp[8:]) for stamp in stamps],
+        [_moment(text(h, "SeriesDate") or text(h, "StudyDate"), text(h, "SeriesTime")) for h in headers],
+    ):
+        known = [moment for moment in found if moment is not None]
         if known:
             return min(known)
-    stamp = text(headers[0], "AcquisitionDateTime")
-    return _moment(stamp[:8], stamp[8:])
+    return None
 
 
 def _moment(date: str, time: str) -> float | None:
     try:
         clock = time.split("+")[0].split("-")[0].replace(":", "").ljust(6, "0")
         day = dt.date(int(date[:4]), int(date[4:6]), int(date[6:8])).toordinal() if len(date) >= 8 else 0
-        return day * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:]) if time else None
+        moment = day * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:]) if time else None
     except ValueError:
         return None
+    return moment if moment is not None and math.isfinite(moment) else None

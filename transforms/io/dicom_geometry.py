@@ -14,12 +14,17 @@ import numpy.typing as npt
 from scanweave.errors import Code, Problem
 
 ORIENTATION_TOLERANCE = 1e-3
-"""Largest difference between direction cosines of one series (0.06 degrees)."""
+"""Largest difference between direction cosines of one series: 0.06 degrees, 0.25 mm over 250 mm."""
+ORTHONORMAL_TOLERANCE = 2e-3
+"""Of the direction cosines' squares and product: three decimals keep it, and 0.06 degrees off a right angle each."""
 PIXEL_SPACING_TOLERANCE_MM = 1e-3
 SPACING_TOLERANCE_MM = 0.1
-"""Largest difference between slice steps; scanners round positions to 0.001 .. 0.01 mm."""
+"""Largest difference between slice steps, and largest distance of a slice from its place in an even stack.
+
+Scanners round positions to 0.001 .. 0.01 mm.
+"""
 TILT_TOLERANCE_MM = 0.2
-"""Largest sideways drift of the slice origins between the first and the last slice."""
+"""Largest sideways distance of a slice's origin from the line along the normal through the first one's."""
 DUPLICATE_TOLERANCE_MM = 0.01
 """Slices closer than this lie at one position."""
 MIN_SLICES = 3
@@ -43,7 +48,13 @@ class SliceGeometry:
             return False
         lengths = ((self.orientation, 6), (self.position, 3), (self.pixel_spacing, 2))
         present = all(value is not None and len(value) == n and np.isfinite(value).all() for value, n in lengths)
-        return present and min(self.pixel_spacing or (0,)) > 0
+        return present and min(self.pixel_spacing or (0,)) > 0 and self._orthonormal
+
+    @property
+    def _orthonormal(self) -> bool:
+        """Whether the orientation is two unit vectors at a right angle, as the standard wants, but for rounding."""
+        cosines = np.reshape(self.orientation or (0.0,) * 6, (2, 3))
+        return bool(np.abs(cosines @ cosines.T - np.eye(2)).max() <= ORTHONORMAL_TOLERANCE)
 
     @property
     def normal(self) -> npt.NDArray[np.float64]:
@@ -106,7 +117,7 @@ def _stacking(slices: Sequence[SliceGeometry], where: str) -> list[Problem]:
         message = f"{duplicates} of {len(slices)} slices lie at the position of another"
         problems.append(Problem(Code.DUPLICATE_POSITION, message, where))
     drift = positions - np.outer(positions @ normal, normal)
-    sideways = float(np.linalg.norm(drift[-1] - drift[0]))
+    sideways = float(np.linalg.norm(drift - drift[0], axis=1).max())
     if sideways > TILT_TOLERANCE_MM:
         angle = np.degrees(np.arctan2(sideways, float(steps.sum())))
         message = f"the slices are stacked {angle:.1f} degrees off their normal ({sideways:.1f} mm in all)"
@@ -119,7 +130,11 @@ def _stacking(slices: Sequence[SliceGeometry], where: str) -> list[Problem]:
 def _gaps(steps: npt.NDArray[np.float64], where: str) -> list[Problem]:
     step = float(steps.min())
     if float(steps.max()) - step <= SPACING_TOLERANCE_MM:
-        return []
+        off = float(np.abs(np.cumsum(steps - steps.mean())).max())  # many small differences make a large one
+        if off <= SPACING_TOLERANCE_MM:
+            return []
+        message = f"expected even spacing, found slices up to {off:.2f} mm off their places in an even stack"
+        return [Problem(Code.UNEVEN_SPACING, message, where)]
     multiples = np.maximum(np.rint(steps / step), 1)
     if (np.abs(steps - multiples * step) <= SPACING_TOLERANCE_MM).all():
         missing = int((multiples - 1).sum())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,16 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from scanweave.errors import Code, Problem
+from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.io.dicom_facts import number, text
+from scanweave.transforms.io.dicom_file import read_header
+from scanweave.transforms.io.dicom_pixel_checks import (
+    SIEMENS_BLOCK,
+    SIEMENS_MOSAIC_SLICES,
+    pixel_problems,
+    unread_syntax,
+)
 
-EXPLICIT_HEADER_BYTES, IMPLICIT_HEADER_BYTES = 12, 8
-"""Of the pixel data element (PS3.5 7.1.2, 7.1.3)."""
 _HEADER_TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -66,10 +69,18 @@ _HEADER_TAGS = [
     "ImagePositionPatient",
     "NumberOfFrames",
     "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
     "SamplesPerPixel",
+    "InstanceNumber",
+    "InConcatenationTotalNumber",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    SIEMENS_BLOCK,
+    SIEMENS_MOSAIC_SLICES,
 ]
+_UIDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True)
@@ -78,27 +89,36 @@ class Instance:
 
     path: Path
     header: pydicom.Dataset
-    problem: Problem | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 def open_image(path: Path) -> Instance | Problem | None:
     """An image, a broken DICOM file, or None for a DICOM file that is no image; InvalidDicomError for any other."""
     try:
-        with path.open("rb") as stream:
-            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-            remaining = os.fstat(stream.fileno()).st_size - stream.tell()
-    except InvalidDicomError:
+        opened = read_header(path, _HEADER_TAGS)
+    except (InvalidDicomError, MemoryError):
         raise
+    except InputRefused as refusal:
+        return refusal.problems[0]
     except Exception as error:  # pydicom raises nearly anything on damaged bytes, OSError without a number too
         if isinstance(error, OSError) and error.strerror:
             return Problem(Code.UNREADABLE, f"the file cannot be read ({error.strerror})", path.name)
         return Problem(Code.TRUNCATED, f"the header cannot be read ({type(error).__name__})", path.name)
+    header = opened.header
+    if not opened.marked and not all(key in header for key in ("Rows", *_UIDS)):
+        raise InvalidDicomError("no marks of DICOM, and no image")
     if "Rows" not in header:
-        whole = _is_no_image(header)
-        return None if whole else Problem(Code.TRUNCATED, "the header breaks off before its matrix", path.name)
-    if not all(text(header, key) for key in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")):
+        if _is_no_image(header):
+            return None
+        if unread := unread_syntax(header):
+            return Problem(Code.UNSUPPORTED_SYNTAX, unread, path.name)
+        return Problem(Code.TRUNCATED, "the header breaks off before its matrix", path.name)
+    if not all(text(header, key) for key in _UIDS):
         return Problem(Code.TRUNCATED, "the header lacks UIDs", path.name)
-    return Instance(path, header, _missing_bytes(path, header, remaining))
+    several = [key for key in _UIDS if not isinstance(header[key].value, str)]
+    if several:
+        return Problem(Code.UNREADABLE, f"expected one {several[0]}, found several in one header", path.name)
+    return Instance(path, header, tuple(pixel_problems(path, opened)))
 
 
 def frame_count(header: pydicom.Dataset) -> int:
@@ -130,20 +150,3 @@ def _is_no_image(header: pydicom.Dataset) -> bool:
     if uid.name == uid:  # in no dictionary: private, or cut off
         return bool(text(header, "StudyInstanceUID") and text(header, "SeriesInstanceUID"))
     return "Image Storage" not in uid.name
-
-
-def _missing_bytes(path: Path, header: pydicom.Dataset, remaining: int) -> Problem | None:
-    """Uncompressed pixels have a known length: a shorter file is a broken copy."""
-    syntax = getattr(header, "file_meta", pydicom.Dataset()).get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_deflated:  # read to its end to get at the header
-        return None
-    if remaining <= 0:
-        return Problem(Code.TRUNCATED, "the file ends before its pixels", path.name)
-    if syntax is None or syntax.is_compressed:
-        return None
-    remaining -= IMPLICIT_HEADER_BYTES if syntax.is_implicit_VR else EXPLICIT_HEADER_BYTES
-    counts = [number(header, key) or 0 for key in ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel")]
-    expected = math.prod(int(count) for count in counts) * frame_count(header) // 8
-    if remaining >= expected:
-        return None
-    return Problem(Code.TRUNCATED, f"expected {expected} bytes of pixels, found {max(remaining, 0)}", path.name)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
+from scanweave.transforms.geometry import LPS_FROM_RAS, Grid, Volume
 from scanweave.transforms.io.dicom_facts import number
 
 GRID_TOLERANCE_MM = 0.25
@@ -57,29 +57,39 @@ def order_of(planes: Sequence[Plane]) -> list[int]:
     return [int(n) for n in np.argsort(heights, kind="stable")]
 
 
-def as_source_stack(mask: Volume, matrix: tuple[int, int], planes: Sequence[Plane]) -> Volume:
-    """`mask` with its axes turned to (slice, row, column) of the source, uint8, slices along the normal.
+def source_axes(grid: Grid, planes: Sequence[Plane]) -> tuple[tuple[int, int, int], tuple[int, ...]]:
+    """Which axes of `grid` are (slice, row, column) of the source, slices along the normal, and which of these to flip.
+
+    Raises
+    ------
+    ValueError
+        Where no axes of the grid run along those of the planes: the pipeline's mistake.
+    """
+    row, column = np.reshape(np.array(planes[order_of(planes)[0]].orientation, float), (2, 3))
+    axes_of_source = LPS_FROM_RAS[:3, :3] @ np.array([np.cross(row, column), column, row]).T
+    turn = np.rint(grid.directions.T @ axes_of_source).astype(int)
+    if any((np.abs(turn).sum(axis=axis) != 1).any() for axis in (0, 1)):
+        raise ValueError("the axes of the mask are not those of the source series")
+    s, r, c = (int(axis) for axis in np.abs(turn).argmax(axis=0))
+    return (s, r, c), tuple(n for n, axis in enumerate((s, r, c)) if turn[axis, n] < 0)
+
+
+def as_source_stack(volume: Volume, matrix: tuple[int, int], planes: Sequence[Plane]) -> Volume:
+    """`volume` with its axes turned to (slice, row, column) of the source, slices along the normal.
 
     `matrix` is (rows, columns); `planes` may come in any order.
 
     Raises
     ------
     ValueError
-        Where axes, shape or place of the mask are not those of the planes: the pipeline's mistake.
+        Where axes, shape or place of the volume are not those of the planes: the pipeline's mistake.
     """
     planes = [planes[n] for n in order_of(planes)]
-    row, column = np.reshape(np.array(planes[0].orientation, float), (2, 3))
-    source_axes = LPS_FROM_RAS[:3, :3] @ np.array([np.cross(row, column), column, row]).T
-    turn = np.rint(mask.grid.directions.T @ source_axes).astype(int)
-    if any((np.abs(turn).sum(axis=axis) != 1).any() for axis in (0, 1)):
-        raise ValueError("the axes of the mask are not those of the source series")
-    axes = np.abs(turn).argmax(axis=0)
-    array, affine = (mask.array != 0).astype(np.uint8).transpose(axes), mask.affine[:, [*axes, 3]]
-    for axis in range(3):
-        if turn[axes[axis], axis] < 0:
-            affine[:3, 3] += affine[:3, axis] * (array.shape[axis] - 1)
-            affine[:3, axis] *= -1
-            array = np.flip(array, axis)
+    axes, flips = source_axes(volume.grid, planes)
+    array, affine = np.flip(volume.array.transpose(axes), flips), volume.affine[:, [*axes, 3]]
+    for axis in flips:
+        affine[:3, 3] += affine[:3, axis] * (array.shape[axis] - 1)
+        affine[:3, axis] *= -1
     if array.shape != (len(planes), *matrix):
         raise ValueError(f"expected {(len(planes), *matrix)} slices, rows, columns, got {array.shape}")
     stack = Volume(np.ascontiguousarray(array), affine)

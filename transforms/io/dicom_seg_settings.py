@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
-RESEARCH_ONLY = "Research use only; not a medical device"
+from scanweave import RESEARCH_NOTICE
+
 LO_LENGTH = 64
 ST_LENGTH = 1024
 """Longest values of these VRs, in characters (PS3.5 table 6.2-1)."""
 _ELLIPSIS = "..."
+
+
+class SegKind(StrEnum):
+    """SegmentationType (PS3.3 C.8.20.2.3), as DICOM spells it."""
+
+    BINARY = "BINARY"
+    FRACTIONAL = "FRACTIONAL"
+    LABELMAP = "LABELMAP"
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,10 @@ BRAIN = Concept("12738006", "SCT", "Brain")
 class SegSettings:
     """What the file says of its one segment and of how it was made. Text is cut to what its VR holds.
 
-    `flags` are reasons for doubt: any of them puts REVIEW into the SeriesDescription. `substituted` names the
-    roles that another series stood in for. `run` is whatever else the result depends on (bundle, precision,
-    component rule): it is not written, but results that differ in it get different UIDs.
+    `all_frames` keeps frames without any voxel, for readers that want one for each slice of the source. `flags` are
+    reasons for doubt: any of them puts REVIEW into the SeriesDescription. `substituted` names the roles that another
+    series stood in for. `run` is whatever else the result depends on (bundle, precision, component rule): it is not
+    written, but results that differ in it get different UIDs.
 
     Raises
     ------
@@ -44,6 +55,8 @@ class SegSettings:
     algorithm: str
     version: str
     weights_sha256: str
+    kind: SegKind = SegKind.BINARY
+    all_frames: bool = False
     series_description: str = "scanweave segmentation"
     flags: tuple[str, ...] = ()
     substituted: tuple[str, ...] = ()
@@ -62,6 +75,11 @@ class SegSettings:
                 raise ValueError(f"expected a {name} that is not empty")
 
     @property
+    def of_the_finding(self) -> SegSettings:
+        """These settings but for what tells the objects of one finding apart: kind, frames, name and notes."""
+        return replace(self, kind=SegKind.BINARY, all_frames=False, series_description="", notes="")
+
+    @property
     def titled(self) -> str:
         """SeriesDescription: what a worklist shows; REVIEW comes first, where a narrow column cuts last."""
         return plain_text(("REVIEW: " if self.flags else "") + self.series_description)
@@ -69,12 +87,12 @@ class SegSettings:
     @property
     def warned(self) -> str:
         """ContentDescription: the research notice, and REVIEW where there are flags."""
-        return f"{RESEARCH_ONLY}; REVIEW" if self.flags else RESEARCH_ONLY
+        return f"{RESEARCH_NOTICE}; REVIEW" if self.flags else RESEARCH_NOTICE
 
     @property
     def described(self) -> str:
         """SegmentDescription: the research notice, every flag, every substituted role, the notes."""
-        sentences = [RESEARCH_ONLY]
+        sentences = [RESEARCH_NOTICE]
         if self.flags:
             sentences.append(f"REVIEW: {'; '.join(self.flags)}")
         if self.substituted:

@@ -78,6 +78,16 @@ def referenced_source(header: Dataset) -> Dataset:
     return _bare(header, planes_of(header), frame_of_reference(header))
 
 
+def patient_and_study(header: Dataset) -> Dataset:
+    """What highdicom copies of patient and study, and what it needs to know where that comes from."""
+    source = Dataset()
+    for keyword in _KEPT:
+        if keyword in header:
+            source.add(header[keyword])
+    _add_patient_and_study(source, header)
+    return source
+
+
 def _bare(header: Dataset, planes: Sequence[Plane], frame_uid: str, slice_spacing: float | None = None) -> Dataset:
     bare = Dataset()
     for keyword in (*_KEPT, *_MATRIX):

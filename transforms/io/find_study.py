@@ -19,6 +19,9 @@ from scanweave.transforms.io.slice_files import is_slice
 from scanweave.transforms.io.slice_index import SOURCE as SLICES
 from scanweave.transforms.io.slice_index import index_slices
 
+NO_VOLUME = frozenset({Code.TOO_FEW_SLICES, Code.NOT_MR})
+"""Of a localiser or a document: nobody means it when a folder is named for a role. A damaged series may be meant."""
+
 
 @dataclass(frozen=True)
 class StudyRequest:
@@ -109,7 +112,7 @@ def _look(files: Sequence[Path], path: Path, roles: Sequence[str]) -> FoundStudy
     index = index_dicom(file for file in files if not is_nifti(file))
     if index.series or index.stray_problems:
         return FoundStudy(index.series, {}, index.stray_problems)
-    volumes = tuple(volume for file in files if is_nifti(file) for volume in nifti_series(file))
+    volumes = tuple(volume for file in files if is_nifti(file) for volume in _nifti_among_others(file))
     # Pictures beside scans are previews: they count where there is nothing else.
     found = volumes or index_slices(files, path)
     if not found:
@@ -134,13 +137,21 @@ def _by_hand(role: str, value: str, series: Sequence[Series], open_inputs: ExitS
     if any(item.source == SLICES for item in named):
         message = f"--input {role}: 2-D slices are taken as a whole study, whose RGB channels are the roles"
         raise InputRefused(Problem(Code.UNSUPPORTED_FORM, message, path.name))
-    usable = [item for item in named if not item.problems] or named
+    usable = [item for item in named if not {problem.code for problem in item.problems} & NO_VOLUME] or named
     if len(usable) > 1:
         message = f"--input {role}: expected one series, found {', '.join(item.label for item in usable)}"
         raise InputRefused(Problem(Code.AMBIGUOUS_ROLE, message, path.name))
     if usable[0].problems:
         raise InputRefused(usable[0].problems)
     return usable[0]
+
+
+def _nifti_among_others(path: Path) -> tuple[Series, ...]:
+    """As `nifti_series`; a file that cannot be used does not keep the others from their roles."""
+    try:
+        return nifti_series(path)
+    except InputRefused as refusal:
+        return (Series(source="nifti", name=path.name, files=(path,), problems=refusal.problems),)
 
 
 def nifti_series(path: Path) -> tuple[Series, ...]:

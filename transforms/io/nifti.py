@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
 from pathlib import Path
@@ -12,14 +11,17 @@ import numpy as np
 
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.io.memory import require_memory
+from scanweave.transforms.io.nifti_guard import GZIP_SUFFIX, check_extensions, read_to_the_end
+from scanweave.transforms.io.volume_limits import size_problem
 
 if TYPE_CHECKING:
     import nibabel as nib
 
-GZIP_SUFFIX = ".gz"
 GZIP_LARGEST_RATIO = 1032
 """Deflate makes at most so many bytes of one (RFC 1951: 258 bytes from 2 bits)."""
-_CHUNK_BYTES = 1 << 20
+BYTES_PER_VOXEL = 12
+"""Beside what is stored: the scaled value, and float32."""
 SCANNER_CODE = 1
 """NIFTI_XFORM_SCANNER_ANAT."""
 SPACE_UNIT_BITS, UNKNOWN_UNIT, MILLIMETRES = 0b111, 0, 2
@@ -38,14 +40,18 @@ def read_nifti(path: Path) -> tuple[tuple[Volume, ...], nib.Nifti1Image]:
     Raises
     ------
     InputRefused
-        UNREADABLE, TRUNCATED, WRONG_SHAPE, MISSING_GEOMETRY (neither sform nor qform is set), BAD_AFFINE.
+        UNREADABLE, TRUNCATED, WRONG_SHAPE, TOO_LARGE, MISSING_GEOMETRY (neither sform nor qform is set), BAD_AFFINE.
+    EnvironmentFailure
+        OUT_OF_MEMORY, before any voxel is read.
     """
     image = _open(path)
     affine = _affine(image, path)
     shape = _shape(image)
+    stored = image.get_data_dtype().itemsize
+    require_memory(math.prod(shape) * (stored + BYTES_PER_VOXEL), path.name)
     try:
         if path.suffix.lower() == GZIP_SUFFIX:
-            _read_to_the_end(path)
+            read_to_the_end(path, math.prod(shape) * stored)
         voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         problem = Problem(Code.TRUNCATED, f"the voxels cannot be read ({type(error).__name__})", path.name)
@@ -80,19 +86,13 @@ def write_nifti(path: Path, volume: Volume, like: nib.Nifti1Image | None = None)
     nib.save(image, path)
 
 
-def _read_to_the_end(path: Path) -> None:
-    """nibabel stops at the last voxel, before the checksum, and so takes damaged bytes for brightness."""
-    with gzip.open(path) as stream:
-        while stream.read(_CHUNK_BYTES):
-            pass
-
-
 def _open(path: Path) -> nib.Nifti1Image:
     import nibabel as nib
 
     if not path.is_file():
         raise InputRefused(Problem(Code.INPUT_NOT_FOUND, "expected a NIfTI file", path.name))
     try:
+        check_extensions(path)
         image = nib.load(path)
     except MemoryError:
         raise
@@ -108,6 +108,8 @@ def _open(path: Path) -> nib.Nifti1Image:
         message = f"expected one real number a voxel, found {image.get_data_dtype()}"
         raise InputRefused(Problem(Code.UNREADABLE, message, path.name))
     _check_length(image, path)
+    if too_large := size_problem(_shape(image)[:3], path.name):
+        raise InputRefused(too_large)
     return image
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from scanweave.transforms.io.series import HeaderFacts, Series
 from scanweave.transforms.selection.roles import Role
@@ -35,23 +35,45 @@ class Candidate:
 class Context:
     """What is settled when a role is decided: all series of no other role, and the series of other roles.
 
-    `injected_s` is the earliest time at which contrast agent is known to have been in the patient.
+    `moments` has, by label, when each series was acquired, on a clock that only orders them: in seconds where
+    headers have times, else the numbers of the series. `injected` is the earliest moment at which contrast agent
+    is known to have been in the patient. `ruled` has the series that a rule of the site gives a role (or
+    none), by label, with the rule's number.
     """
 
     free: tuple[Candidate, ...]
     flair: Series | None
     post: Series | None
-    injected_s: float | None
+    moments: Mapping[str, float]
+    injected: float | None
     given_anywhere: bool
+    ruled: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    def when(self, series: Series | None) -> float | None:
+        """The moment of a series, None where it is not known."""
+        return self.moments.get(series.label) if series else None
 
     def showing(self, weighting: str) -> list[Candidate]:
-        """The free series of a weighting."""
-        return [item for item in self.free if item.nature.weighting is WEIGHTING_OF[weighting]]
+        """The free series of a weighting that no rule of the site speaks of."""
+        unruled = [item for item in self.free if item.series.label not in self.ruled]
+        return [item for item in unruled if item.nature.weighting is WEIGHTING_OF[weighting]]
+
+    def ruled_for(self, role: str) -> list[Candidate]:
+        """The free series that a rule of the site gives `role`."""
+        given = [(item, self.ruled.get(item.series.label)) for item in self.free]
+        return [
+            replace(item, evidence=(f"the site's rule {rule[1]} says so", *item.evidence))
+            for item, rule in given
+            if rule and rule[0] == role
+        ]
 
 
 def find_candidates(role: Role, context: Context) -> tuple[list[Candidate], list[Candidate]]:
     """(the series that fit the role's rule, series among which nothing tells which one fits)."""
-    shown = context.showing(role.rule.weighting)
+    ruled = context.ruled_for(role.name)
+    if any(not item.series.problems for item in ruled):
+        return ruled, []
+    shown = [*ruled, *context.showing(role.rule.weighting)]
     if role.rule.contrast == "given":
         return [item for item in shown if item.nature.contrast is Contrast.GIVEN], []
     if role.rule.contrast == "none" and role.rule.weighting == "t1":
@@ -70,7 +92,7 @@ def _before_contrast(shown: Sequence[Candidate], context: Context) -> tuple[list
         return stated + [item for item in before if item is not None], []
     if stated or not unknown:
         return stated, []
-    first = _safely_first(unknown, context.flair)
+    first = _safely_first(unknown, context)
     if first is None:
         return [], unknown
     others = ", ".join(item.series.label for item in unknown if item is not first)
@@ -81,7 +103,7 @@ def _before_contrast(shown: Sequence[Candidate], context: Context) -> tuple[list
 
 def _ordered(item: Candidate, context: Context) -> Candidate | None:
     """`item` where it precedes the contrast agent, None where it follows. Unknown times exclude nothing."""
-    when, injected = item.facts.acquired_s, context.injected_s
+    when, injected = context.when(item.series), context.injected
     if when is None or injected is None:
         return replace(item, evidence=("contrast is recorded for another T1 and not for this one",))
     if when >= injected:
@@ -91,7 +113,7 @@ def _ordered(item: Candidate, context: Context) -> Candidate | None:
     return replace(item, evidence=(f"acquired before contrast agent was given{matching}",))
 
 
-def _safely_first(unknown: Sequence[Candidate], flair: Series | None) -> Candidate | None:
+def _safely_first(unknown: Sequence[Candidate], context: Context) -> Candidate | None:
     """The one T1 that cannot have contrast if any other lacks it; None where that is a guess.
 
     Several T1 series without a word on contrast: the one in the FLAIR's plane, where it is the only one there
@@ -99,17 +121,16 @@ def _safely_first(unknown: Sequence[Candidate], flair: Series | None) -> Candida
     """
     if len(unknown) == 1:
         return unknown[0]
-    plane = geometry_of(facts_of(flair)).plane if flair else ""
-    there = [item for item in unknown if plane and geometry_of(item.facts).plane == plane]
+    plane = (geometry_of(facts_of(context.flair)).plane if context.flair else "") or "axial"
+    there = [item for item in unknown if geometry_of(item.facts).plane == plane]
     if len(there) != 1:
         return None
-    when = there[0].facts.acquired_s
-    others = [item.facts.acquired_s for item in unknown if item is not there[0]]
+    when, flair = context.when(there[0].series), context.when(context.flair)
+    others = [context.when(item.series) for item in unknown if item is not there[0]]
     if when is None:
         return None
     earliest = all(other is not None and when < other for other in others)
-    before_flair = flair is not None and flair.facts.acquired_s is not None and when < flair.facts.acquired_s
-    return there[0] if earliest or before_flair else None
+    return there[0] if earliest or (flair is not None and when < flair) else None
 
 
 Criteria = tuple[tuple[str, int], ...]
@@ -131,7 +152,7 @@ def criteria_of(item: Candidate, role: Role, context: Context, rivals: Iterable[
     dimension = ("its slices", int(reference is not None and own.dimension == reference.dimension))
     plain_fat = ("fat not suppressed", int(not own.fat_suppressed))
     if role.rule.contrast == "given":
-        return original, ("contrast said in words", _confirmed(item, rivals)), in_plane, dimension, plain_fat
+        return original, ("contrast said in words", _confirmed(item, rivals, context)), in_plane, dimension, plain_fat
     equal, differing = agreement(item.facts, facts_of(context.post)) if context.post else (0, 0)
     stated = ("contrast excluded in words", int(item.nature.contrast is Contrast.NONE))
     like = ("likeness to the series with contrast", equal - differing)
@@ -142,16 +163,16 @@ def _has_contrast(item: Candidate, context: Context) -> bool:
     """Said of the series, or it follows a T1 of which it is said: FLAIR is often repeated after contrast."""
     if item.nature.contrast is not Contrast.UNKNOWN:
         return item.nature.contrast is Contrast.GIVEN
-    when, injected = item.facts.acquired_s, context.injected_s
+    when, injected = context.when(item.series), context.injected
     return when is not None and injected is not None and when >= injected
 
 
-def _confirmed(item: Candidate, rivals: Iterable[Candidate]) -> int:
+def _confirmed(item: Candidate, rivals: Iterable[Candidate], context: Context) -> int:
     """Whether words say that contrast was given by then: some scanners fill the attributes too early."""
-    said = [rival.facts.acquired_s for rival in rivals if rival.nature.contrast_in_text]
+    said = [context.when(rival.series) for rival in rivals if rival.nature.contrast_in_text]
     if item.nature.contrast_in_text:
         return 1
-    when = item.facts.acquired_s
+    when = context.when(item.series)
     return int(when is not None and any(other is not None and other < when for other in said))
 
 

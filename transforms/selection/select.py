@@ -20,6 +20,7 @@ from scanweave.transforms.selection.series_contrast import Contrast
 from scanweave.transforms.selection.series_likeness import best_reconstructions
 from scanweave.transforms.selection.series_rules import SeriesNature, nature_of
 from scanweave.transforms.selection.series_timing import Weighting
+from scanweave.transforms.selection.site_rules import SiteRule, ruled_roles
 from scanweave.transforms.selection.slice_roles import channel_evidence, channels_by_role
 
 __all__ = ["Role", "RoleChoice", "Rule", "Selection", "assign_roles", "nature_of", "parse_roles"]
@@ -48,9 +49,14 @@ class Selection:
 
 
 def assign_roles(
-    series: Sequence[Series], roles: Sequence[Role], chosen: Mapping[str, Series] | None = None
+    series: Sequence[Series],
+    roles: Sequence[Role],
+    chosen: Mapping[str, Series] | None = None,
+    rules: Sequence[SiteRule] = (),
 ) -> Selection:
     """The series of one study that play `roles`; those in `chosen` are given by hand and judged by no rule.
+
+    The site's own `rules` come next: what they give a role is preferred to all others, and plays no other one.
 
     Raises
     ------
@@ -62,6 +68,7 @@ def assign_roles(
     """
     chosen = dict(chosen or {})
     _check_chosen(chosen, roles)
+    ruled = ruled_roles(series, rules)
     natures = {item.label: nature_of(item) for item in (*series, *chosen.values())}
     decided = {name: RoleChoice(item, (BY_HAND,)) for name, item in chosen.items()}
     for name, item in channels_by_role(series, roles, chosen).items():
@@ -72,7 +79,7 @@ def assign_roles(
         if role.name in decided:
             continue
         try:
-            choice = _decide(role, _context(series, natures, roles, decided), warnings)
+            choice = _decide(role, _context(series, natures, roles, decided, ruled), warnings)
             if choice.series is None and role.required:
                 raise InputRefused(missing(role, series, natures))
             decided[role.name] = choice
@@ -108,6 +115,7 @@ def _context(
     natures: Mapping[str, SeriesNature],
     roles: Sequence[Role],
     decided: Mapping[str, RoleChoice],
+    ruled: Mapping[str, tuple[str, int]],
 ) -> Context:
     taken = [choice.series for choice in decided.values() if choice.series is not None]
     everything = [Candidate(item, natures[item.label]) for item in series]
@@ -117,9 +125,18 @@ def _context(
     given = [c.series for c in everything if c.nature.weighting is Weighting.T1 and c.nature.contrast is Contrast.GIVEN]
     given += [post] if post else []
     given += [c.series for c in everything if c.nature.excluded_reason == PERFUSION]
-    times = [item.facts.acquired_s for item in given if item.facts.acquired_s is not None]
+    moments = _moments([*series, *taken])
+    injected = min((moments[item.label] for item in given if item.label in moments), default=None)
     free = tuple(c for c in everything if c.series not in taken)
-    return Context(free, flair, post, min(times, default=None), bool(given))
+    return Context(free, flair, post, moments, injected, bool(given), ruled)
+
+
+def _moments(series: Sequence[Series]) -> dict[str, float]:
+    """When each was acquired, by label; scanners number series in their order, which serves where no time is left."""
+    times = {item.label: item.facts.acquired_s for item in series if item.facts.acquired_s is not None}
+    if times:
+        return times
+    return {item.label: float(item.facts.series_number) for item in series if item.facts.series_number is not None}
 
 
 def _decide(role: Role, context: Context, warnings: list[str]) -> RoleChoice:

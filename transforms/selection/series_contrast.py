@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from scanweave.transforms.io.series import HeaderFacts
 from scanweave.transforms.selection import series_vocabulary as vocabulary
+from scanweave.transforms.selection.series_likeness import plane_of
 from scanweave.transforms.selection.series_words import find, is_agent, words_of
 
 
@@ -55,7 +56,23 @@ def _by_text(facts: HeaderFacts) -> tuple[Contrast, str]:
         state, said = text_contrast(words)
         if said:
             return state, f"{name} says '{said}'"
+        if _ends_in_agent(words, facts):
+            return Contrast.GIVEN, f"{name} ends in '{words[-1]}'"
     return Contrast.UNKNOWN, ""
+
+
+def _ends_in_agent(words: Sequence[str], facts: HeaderFacts) -> bool:
+    """ "T1 FSPGR IV"; "AX-T1-SE-G"; "t1_fl2d_tra_C", where C is neither the coronal plane nor the cervical spine."""
+    if words[-1:] not in (("c",), ("g",), ("iv",)) or not find(words, (*vocabulary.T1, *vocabulary.T1_SEQUENCES)):
+        return False
+    if words[-1] in ("g", "iv"):
+        return True
+    plane = plane_of(facts)
+    if plane == "coronal":
+        return bool(find(words, vocabulary.PLANES["coronal"]))
+    if plane == "sagittal":  # as the cervical spine is looked at, but in 2-D
+        return facts.acquisition_type == "3D" or bool(find(words, vocabulary.VOLUMETRIC))
+    return plane == "axial"
 
 
 def text_contrast(words: Sequence[str]) -> tuple[Contrast, str]:
@@ -81,7 +98,8 @@ def _read_at(words: Sequence[str], at: int) -> tuple[Contrast, str, int]:
         if following[0] in vocabulary.WITHOUT:
             return Contrast.GIVEN, word, 1
     about_time_or_absence = word in ("pre", "post", *vocabulary.WITHOUT)
-    if about_time_or_absence and following and following[0] in vocabulary.NOT_OF_THE_AGENT:
+    fat_after = word == "post" and following and following[0] in vocabulary.NOT_AFTER
+    if about_time_or_absence and following and following[0] in vocabulary.NOT_OF_THE_AGENT and not fat_after:
         return Contrast.UNKNOWN, "", 2
     if word in ("w", "with") and following and following[0] in vocabulary.WITH_SHORT:
         return Contrast.GIVEN, f"{word} {following[0]}", 2

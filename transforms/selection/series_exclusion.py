@@ -38,8 +38,8 @@ _BY_SEQUENCE_NAME: Mapping[str, str] = {
 
 
 def is_derived(facts: HeaderFacts) -> bool:
-    """Whether the pixels were computed from other images (PS3.3 C.7.6.1.1.2)."""
-    return facts.image_type[:1] == ("DERIVED",)
+    """Whether the pixels were computed from other images (PS3.3 C.7.6.1.1.2), or the text says so."""
+    return facts.image_type[:1] == ("DERIVED",) or "mpr" in telling_words(facts)[1]
 
 
 def exclusion_of(facts: HeaderFacts) -> tuple[str, str]:
@@ -54,9 +54,10 @@ def exclusion_of(facts: HeaderFacts) -> tuple[str, str]:
     name, words = telling_words(facts)
     for reason, table in vocabulary.EXCLUDED.items():
         said = find(words, table)
-        if said:
+        if said and not (reason == "echo-planar" and find(words, vocabulary.FLAIR)):  # there is an echo-planar FLAIR
             return reason, f"{name} says '{said}'"
-    if "mpr" in words and (is_derived(facts) or not find(words, (*vocabulary.T1, *vocabulary.FLAIR, *vocabulary.T2))):
+    stored_as_derived = facts.image_type[:1] == ("DERIVED",)
+    if "mpr" in words and (stored_as_derived or not find(words, (*vocabulary.T1, *vocabulary.FLAIR, *vocabulary.T2))):
         return "projection or reformat", f"{name} says 'mpr'"
     if "EP" in facts.scanning_sequence:
         return "echo-planar", "scanning sequence is EP"

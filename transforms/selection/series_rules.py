@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from scanweave.transforms.io.series import HeaderFacts, Series
 from scanweave.transforms.selection import series_vocabulary as vocabulary
 from scanweave.transforms.selection.series_contrast import Contrast, contrast_of
-from scanweave.transforms.selection.series_exclusion import exclusion_of, is_derived
+from scanweave.transforms.selection.series_exclusion import MIN_HEAD_SLICES, exclusion_of, is_derived
 from scanweave.transforms.selection.series_timing import (
     FLAIR_FROM_TI_MS,
     LONG_TIRM_FROM_TR_MS,
@@ -25,6 +25,8 @@ from scanweave.transforms.selection.series_words import find, telling_words
 
 MIN_FIELD_MM = 120.0
 """A volume whose second longest side is shorter shows no whole head."""
+MIN_COVERAGE_MM = 40.0
+"""Slices that span less show a part of the head: the inner ear, the pituitary gland."""
 NOTHING_SAID = "nothing says what it is"
 
 _BY_IMAGE_TYPE_WEIGHTING = {
@@ -87,10 +89,15 @@ def nature_of(series: Series) -> SeriesNature:
     nature = describe_series(facts_of(series))
     if series.source == "nifti":
         nature = _as_file(nature)
-    field = _field_mm(series)
-    if nature.weighting is Weighting.EXCLUDED or field is None or field >= MIN_FIELD_MM:
+    if nature.weighting is Weighting.EXCLUDED or series.problems:  # of a series with gaps no size is known
         return nature
-    evidence = (f"expected a field of view of at least {MIN_FIELD_MM:g} mm, found {field:g}",)
+    field, coverage = _field_mm(series), _coverage_mm(series.facts)
+    if field is not None and field < MIN_FIELD_MM:
+        evidence = (f"expected a field of view of at least {MIN_FIELD_MM:g} mm, found {field:g}",)
+    elif coverage is not None and coverage < MIN_COVERAGE_MM:
+        evidence = (f"expected slices that span at least {MIN_COVERAGE_MM:g} mm, found {coverage:g}",)
+    else:
+        return nature
     reason = "not the whole head"
     return replace(nature, weighting=Weighting.EXCLUDED, excluded_reason=reason, evidence=evidence)
 
@@ -108,6 +115,13 @@ def _field_mm(series: Series) -> float | None:
     if series.shape is None or series.spacing is None:
         return None
     return sorted(n * step for n, step in zip(series.shape, series.spacing, strict=True))[1]
+
+
+def _coverage_mm(facts: HeaderFacts) -> float | None:
+    """What the slices span, of a series that has enough of them."""
+    if facts.spacing is None or facts.slice_count < MIN_HEAD_SLICES:
+        return None
+    return facts.slice_count * facts.spacing[2]
 
 
 def _weighting(facts: HeaderFacts) -> tuple[Weighting, tuple[str, ...]]:

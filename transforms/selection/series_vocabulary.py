@@ -15,11 +15,11 @@ FLAIR = _words(
 """T2-weighted FLAIR, unless T1 or a short echo time says otherwise."""
 INVERSION = _words("tirm tir")
 """Turbo inversion recovery: FLAIR, STIR or T1 by its times."""
-T1 = _words("t1 t1w t1c t1ce t1wce t1n")
+T1 = _words("t1 t1w t1wi t1c t1ce t1wce t1n")
 T1_SEQUENCES = _words("mprage memprage mpr tfl bravo fspgr spgr fsgpr tfe vibe flash isoir")
 """T1-weighted unless the text says T2 or another weighting."""
-T2 = _words("t2 t2w t2star t2_star")
-OTHER = _words("stir dir psir fgatir pd pdw dp proton_density ciss fiesta trufi bffe mtc mt")
+T2 = _words("t2 t2w t2wi")
+OTHER = _words("t2star t2_star stir dir psir fgatir pd pdw dp proton_density ciss fiesta trufi bffe mtc mt")
 """Weightings that fill no role."""
 
 EXCLUDED: Mapping[str, tuple[str, ...]] = {
@@ -37,7 +37,7 @@ EXCLUDED: Mapping[str, tuple[str, ...]] = {
         "dwi dti diff diffusion diffuse resolve hardi mddw noddi ivim bvalue adc eadc dadc apparent "
         "exponential trace tracew fa colfa tensor anisotropy"
     ),
-    "perfusion": _words("perf perfusion dsc dce cbf cbv rcbv relcbf relcbv mtt ttp tmax pwi ktrans"),
+    "perfusion": _words("perf perfusion dynamic dyn dsc dce cbf cbv rcbv relcbf relcbv mtt ttp tmax pwi ktrans"),
     "arterial spin labelling": _words("asl pasl pcasl casl"),
     "susceptibility": _words("swi swip swan hemo haemo qsm ven_bold venbold"),
     "angiography": _words(
@@ -48,7 +48,7 @@ EXCLUDED: Mapping[str, tuple[str, ...]] = {
     "spectroscopy": _words("mrs svs csi spectro spectroscopy probe"),
     "quantitative map": _words("map maps mapping molli t1map t2map mp2rage"),
     "not the whole head": _words(
-        "crop cropped spine cspine tspine lspine hws bws lws cervical lumbar thoracic rachis orbit orbits "
+        "smallfield crop cropped spine cspine tspine lspine hws bws lws cervical lumbar thoracic rachis orbit orbits "
         "orbita iac pituitary sella hypophyse hypophysis hipofisis ipofisi"
     ),
     "no image of a head": _words("seg segmentation mask label labels roi screenshot report collage summary phantom"),
@@ -82,7 +82,7 @@ BEFORE = _words(
 )
 """Before or without contrast agent; the agent's name may follow."""
 WITHOUT = _words("without wo ohne sans senza sin sem zonder utan uden bez")
-NOT_ANY = _words("no non not o")
+NOT_ANY = _words("no non not o ej inte ikke")
 """Negative only right before a word for the agent."""
 WITH = _words("with w mit avec con com met med c")
 AND = _words("and or und et e y en")
@@ -101,7 +101,9 @@ NOT_OF_THE_AGENT = _words(
 """After "pre", "post" or "without": then these are not about contrast agent."""
 WITH_SHORT = _words("con cont c dye")
 """After "with": the agent."""
-NOT_AGENT_CONTRAST = _words("phase high low transfer tissue soft")
+NOT_AFTER = _words("fs fat fatsat sat supp suppression")
+"""Of those, what may follow "post" when it is about contrast agent: fat is suppressed after it, not before."""
+NOT_AGENT_CONTRAST = _words("phase high low transfer tissue soft enhanced enchanced improved")
 """Before "contrast": then it is not about contrast agent."""
 NO_AGENT = _words("no none non not n na nil null 0 00 without ohne kein keine nein nativ nessuno nenhum aucun")
 """First word of a ContrastBolusAgent that says there was none."""

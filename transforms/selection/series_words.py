@@ -18,12 +18,14 @@ from scanweave.transforms.selection import series_vocabulary as vocabulary
 Words = tuple[str, ...]
 
 _BEFORE_LOWERING = (
+    (re.compile(r"f[lL]a[iI]r|F[lL]A[iI][rR]"), "flair"),
     (re.compile(r"m[iI][nN]?IP"), "mip"),
     (re.compile(r"(?<![A-Za-z0-9])(?:sub|ses|run|task|dir)-[A-Za-z0-9]+"), " "),  # BIDS entities: identifiers
     (re.compile(r"(?<=[a-z])(?=[A-Z])"), " "),
 )
 _SIGNS = (
     (re.compile(r"t2\s?\*"), " t2star "),
+    (re.compile(r"(?<![a-z0-9])v?s3d"), " 3d"),  # Philips: "s3DT1_ISO"
     (re.compile(r"(?<![a-z0-9])w\s?/?\s?(?:&|\+|and)?\s?w\s?/?\s?o(?![a-z])"), " with and without "),
     (re.compile(r"(?<![a-z0-9])w\s?/\s?o(?![a-z])"), " without "),
     (re.compile(r"(?<![a-z0-9])w\s?/"), " with "),
@@ -35,10 +37,14 @@ _SIGNS = (
     (re.compile(r"(?<![a-z0-9])c-(?![a-z0-9])|(?:^|(?<=\s))-c(?![a-z0-9])"), " -c "),
     (re.compile(r"(?<![a-z])b\s?=?\s?\d{3,4}(?![0-9])"), " bvalue "),
     (re.compile(r"(?<![a-z])fa\s?=?\s?\d+"), " "),  # a flip angle, not fractional anisotropy
+    (re.compile(r"(?<![a-z0-9])[clt]-(?=o?(?:ax|sag|cor)(?![a-z]))"), " spine "),  # GE: "c-OSag_T1", "L-OAx_T1"
+    (re.compile(r"(?<![0-9])1[0-7][0-9]\s?mm(?![a-z0-9])"), " smallfield "),  # a field of view, no slice's thickness
     (re.compile(r"post.?processed|post.?processing"), " postprocessed "),
 )
 _WORD = re.compile(r"[+-]c(?![a-z0-9])|[a-z0-9]+")
 
+MAX_LETTERS = 256
+"""Of a text that is looked at: DICOM allows 64 in a description (LO, PS3.5 6.2), and nobody's file name is longer."""
 _KNOWN = frozenset(
     word
     for name, value in vars(vocabulary).items()
@@ -57,6 +63,7 @@ _PIECE = re.compile("|".join(sorted((re.escape(w) for w in vocabulary.COMPOUND),
 
 def words_of(text: str) -> Words:
     """The words of a description in its order, lower case, accents dropped, known compounds taken apart."""
+    text = text[:MAX_LETTERS]
     for pattern, replacement in _BEFORE_LOWERING:
         text = pattern.sub(replacement, text)
     text = text.lower()
@@ -105,6 +112,7 @@ def _pieces(word: str) -> Words:
     return (*beginning, *inside) or (word,)
 
 
+@lru_cache(maxsize=4096)  # without it, a word of many readings takes twice as long with each
 def _segment(word: str) -> Words:
     """`word` as known words end to end, a number allowed after the last but for T1 and T2; else ()."""
     if not word:

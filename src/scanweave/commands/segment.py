@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
     parser.add_argument("--outputs", metavar="LIST", help=f"of {', '.join(OUTPUTS)} (comma-separated)")
+    parser.add_argument("--seg-all-frames", action=argparse.BooleanOptionalAction,
+                        help="in each DICOM-SEG a frame for every slice, not only where something is")  # fmt: skip
     parser.add_argument("--components", choices=COMPONENT_RULES, help=COMPONENTS_HELP)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
 
@@ -39,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
             device=options.device,
             precision=options.precision,
             outputs=options.outputs,
+            seg_all_frames=options.seg_all_frames,
             components=options.components,
             overwrite=options.overwrite,
             phi=options.phi,
