@@ -253,9 +253,13 @@ def test_colours_forced_on_a_pipe_bring_no_bar() -> None:
 def test_log_that_nobody_reads_does_not_end_the_work() -> None:
     reader, writer = os.pipe()
     os.close(reader)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with os.fdopen(writer, "wb") as gone:
-        ran = subprocess.run(quick(), stdout=subprocess.PIPE, stderr=gone, check=False)
+        ran = subprocess.run(quick(), stdout=subprocess.PIPE, stderr=gone, env=environment, check=False)
+        absent = [*console_script("segment", "absent", "-o", "out"), "--json"]
+        refused = subprocess.run(absent, stdout=subprocess.PIPE, stderr=gone, env=environment, check=False)
     assert (ran.returncode, ran.stdout) == (0, b"done\n")
+    assert (refused.returncode, refused.stdout) == (3, b"")
 
 
 def test_nothing_is_shown_where_it_is_not_wanted() -> None:

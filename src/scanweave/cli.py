@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.commands import demo, doctor, evaluate, inspect, segment, train, weights
-from scanweave.console import discard_output, escaped_output, stoppable
+from scanweave.console import discard, escaped_output, stoppable, tell
 from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, Problem, ScanweaveError, UsageError
 from scanweave.transforms.io.remarks import quiet
 
@@ -55,19 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
-        discard_output()
+        discard(sys.stdout)
         return 0
     except MemoryError:
         message = "the machine has too little memory for this study"
         return _refuse(EnvironmentFailure(Problem(Code.OUT_OF_MEMORY, message)), debug)
     except Exception as defect:
         if isinstance(defect, OSError) and defect.errno in FULL_DISK:
-            discard_output()
+            discard(sys.stdout)
             return _refuse(EnvironmentFailure(Problem(Code.DISK_FULL, "the disk is full")), debug)
         if debug:
             traceback.print_exc()
         message = f"a defect of scanweave ({type(defect).__name__}); --debug shows where, please report it"
-        print(Problem(Code.INTERNAL, message), file=sys.stderr)
+        tell(Problem(Code.INTERNAL, message))
         return DEFECT_EXIT_CODE
 
 
@@ -75,7 +75,7 @@ def _refuse(refusal: ScanweaveError, debug: bool) -> int:
     if debug:
         traceback.print_exception(refusal)
     for problem in refusal.problems:
-        print(problem, file=sys.stderr)
+        tell(problem)
     return refusal.exit_code
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -51,10 +51,21 @@ def escaped_output() -> Iterator[None]:
         try:
             stdout.reconfigure(errors=before)
         except (OSError, ValueError):
-            discard_output()
+            discard(sys.stdout)
 
 
-def discard_output() -> None:
-    """Nobody reads stdout any more, or its disk is full: what is left in it must not fail again at exit."""
+def tell(text: object) -> None:
+    """A line on stderr, if anybody reads it: the exit code says what matters."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Nobody reads `stream` any more, or its disk is full: what is left in it must not fail again at exit."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

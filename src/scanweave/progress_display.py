@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from scanweave.console import discard
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.progress_course import Course, Step
 
@@ -67,14 +67,18 @@ class Unfailing:
 
     def write(self, text: str) -> int:
         """As of any text stream, but for its failures."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.write(text)
+        except (OSError, ValueError):
+            discard(self._stream)
         return len(text)
 
     def flush(self) -> None:
         """As of any text stream, but for its failures."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.flush()
+        except (OSError, ValueError):
+            discard(self._stream)
 
 
 def _bar(steps: Mapping[str, Step], stream: Unfailing) -> Any:
