@@ -13,6 +13,7 @@ from monai.inferers import Inferer
 from monai.transforms import Compose
 
 from scanweave.networks.mirror_average import MirrorAverage
+from scanweave.networks.runtimes import runtime_of
 from scanweave.pipeline.device import choose_device
 from scanweave.pipeline.inference import Inference
 from scanweave.pipeline.progress import Progress, Stage, silent
@@ -64,7 +65,8 @@ class StudyEvaluator:
 
         def infer(study: Study) -> Study:
             done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))
-            computed = {"device": done.device.type, "precision": done.precision}
+            runtime = runtime_of(self.inference.network)
+            computed = {"device": done.device.type, "precision": done.precision, "runtime": runtime}
             if isinstance(self.inference.network, MirrorAverage):
                 computed["mirror"] = "averaged"
             remarks = (*study.get("remarks", ()), *done.remarks)

@@ -14,7 +14,7 @@ from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
 
 CPU = torch.device("cpu")
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "alloc_failed", "out of memory")
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "alloc_failed", "out of memory", "failed to allocate")
 """How PyTorch's CPU allocator, cuBLAS and cuDNN word it in plain RuntimeErrors."""
 
 

@@ -27,6 +27,9 @@ class NetworkSettings:
         "auto" (a GPU where there is one), "cpu", "cuda:N".
     precision
         Of the network: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "bf16", "fp16".
+    runtime
+        What runs the network: "eager" (PyTorch), "onnxruntime" (on a CPU in fp32, the bundle's own weights), or "auto",
+        which is the faster of those that can.
     components
         Which connected parts of the mask stay: "likely", "largest" or "all".
     overwrite
@@ -37,6 +40,7 @@ class NetworkSettings:
     weights: StrPath | None = None
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     components: str | None = None
     overwrite: bool = False
 
@@ -52,6 +56,7 @@ def network_overrides(settings: NetworkSettings) -> dict[str, Any]:
     UsageError, EnvironmentFailure
         USAGE for a word that is none of the known, DEVICE_UNAVAILABLE.
     """
+    from scanweave.networks.runtimes import check_runtime
     from scanweave.pipeline.device import check_precision, choose_device
     from scanweave.transforms.keep_components import check_rule
 
@@ -59,6 +64,7 @@ def network_overrides(settings: NetworkSettings) -> dict[str, Any]:
         "overwrite": settings.overwrite,
         "device": choose_device(settings.device),
         "precision": check_precision(settings.precision),
+        "runtime": check_runtime(settings.runtime),
         "weights_file": None if settings.weights is None else Path(expanded(settings.weights)),
     }
     if settings.components is not None:
