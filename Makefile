@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bundle wheel setup clean
+.PHONY: run test lint bench bundle wheel setup clean
 
 setup: $(VENV)/installed
 
@@ -27,6 +27,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	scripts/mypy-wheel
 
+# scanweave beside its alternatives (docs/performance.md); hours for everything: make bench BENCH="--studies tcga-fg-6692"
+bench: setup
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
 # Each bundle as a zip that MONAI can download; needs no environment.
 bundle:
 	$(PYTHON) scripts/make-bundle
@@ -38,4 +42,4 @@ wheel:
 	rm -rf build
 
 clean:
-	rm -rf $(VENV) out build dist src/*.egg-info
+	rm -rf $(VENV) out build dist src/*.egg-info benchmarks/.work

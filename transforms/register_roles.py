@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from monai.transforms import MapTransform
 from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import RigidSettings, estimate_rigid
+from scanweave.transforms.rigid import RigidResult, RigidSettings, estimate_rigid
 from scanweave.transforms.view_volume import view_volume
 from scanweave.transforms.volumes import PREPARED, to_metatensor, to_volume, unseen_key
 
@@ -45,24 +46,34 @@ class RegisterRolesd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         fixed = to_volume(d[self.reference])
-        results = dict(d.get("registration", {}))
         planes = dict(d.get("registration_planes", {}))
         views = dict(d.get("registration_views", {}))
-        for key in self.key_iterator(d):
-            if key == self.reference or key in d.get(PREPARED, ()):
-                continue
-            moving = to_volume(d[key])
-            same_frame = key in d.get(self.same_frame_key, ())
-            results[key] = estimate_rigid(fixed, moving, try_identity=same_frame, settings=self.settings)
+        others = [key for key in self.key_iterator(d) if key != self.reference and key not in d.get(PREPARED, ())]
+        moving = {key: to_volume(d[key]) for key in others}
+        found = self._estimate(fixed, moving, d.get(self.same_frame_key, ()))
+        for key, volume in moving.items():
             beyond = d.get(unseen_key(self.reference))
-            d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras, beyond)
+            d[key], d[unseen_key(key)] = _on_grid(volume, fixed.grid, found[key].matrix_ras, beyond)
             if planes_wanted(d):
-                planes[key] = check_planes(fixed, moving, to_volume(d[key]).array)
-                views[key] = view_volume(moving, d["loaded"].grid, results[key].matrix_ras)
-        d["registration"] = results
+                planes[key] = check_planes(fixed, volume, to_volume(d[key]).array)
+                views[key] = view_volume(volume, d["loaded"].grid, found[key].matrix_ras)
+        d["registration"] = {**d.get("registration", {}), **found}
         d["registration_planes"] = planes
         d["registration_views"] = views
         return d
+
+    def _estimate(
+        self, fixed: Volume, moving: Mapping[Hashable, Volume], same_frame: Collection[Hashable]
+    ) -> dict[Hashable, RigidResult]:
+        """Side by side, a thread each: SimpleITK computes without Python's lock, and with one thread of its own."""
+        with ThreadPoolExecutor(max_workers=max(len(moving), 1)) as threads:
+            begun = {
+                key: threads.submit(
+                    estimate_rigid, fixed, volume, try_identity=key in same_frame, settings=self.settings
+                )
+                for key, volume in moving.items()
+            }
+        return {key: future.result() for key, future in begun.items()}
 
 
 def _on_grid(
