@@ -43,7 +43,7 @@ class Study:
 
 REAL: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "tcga-fg-6692": ("real, NIfTI, FLAIR 208 x 256 x 26, 0.90 x 0.90 x 5.5 mm", NAMES),
-    "study-siemens": ("real, DICOM, 320 x 280 x 22, 0.69 x 0.69 x 6.5 mm", SIEMENS),
+    "study-siemens": ("real, DICOM, FLAIR 280 x 320 x 22, 0.69 x 0.69 x 6.5 mm", SIEMENS),
 }
 PHANTOMS: Mapping[str, Size] = {
     **{f"phantom-{n}": Size((208, 256, n), (0.9, 0.9, HEIGHT_MM / n)) for n in SLICES},

@@ -18,6 +18,8 @@ MEMORY_SHARE = 0.75
 """Of the memory available before a run; beyond it the run is ended, before the system ends something else."""
 LONGEST_REASON = 160
 """Characters of a program's last line that a table shows."""
+GRID_TOLERANCE_MM = 0.01
+"""NIfTI holds a grid in single precision, and some libraries rebuild it from quaternions."""
 PROBES_MM = 70.0
 """From the FLAIR's centre to the points at which two transforms are compared: about a head's surface."""
 
@@ -104,7 +106,7 @@ def _figures(contender: Contender, study: Study, out: Path) -> dict[str, float]:
     if len(found) != 1:
         raise ValueError(f"expected one {contender.result}, found {len(found)}")
     if contender.task is Task.STUDY:
-        return _of_mask(found[0])
+        return _of_mask(found[0], study.series["flair"])
     done = json.loads(found[0].read_text())
     figures = {"pairs_cpu_s": float(done["pairs_cpu_s"])}
     if study.motion is not None:
@@ -115,17 +117,25 @@ def _figures(contender: Contender, study: Study, out: Path) -> dict[str, float]:
     return figures
 
 
-def _of_mask(path: Path) -> dict[str, float]:
+def _of_mask(path: Path, flair: Path) -> dict[str, float]:
+    """Its volume; ValueError where it does not lie on the FLAIR's grid (of a DICOM series: has not as many slices)."""
     import nibabel as nib
     import numpy as np
 
     try:
         image = nib.load(path)
         mask = np.asarray(image.dataobj)
+        if flair.is_dir():
+            expected = (*mask.shape[:2], len(list(flair.iterdir())))
+            placed = True
+        else:
+            grid = nib.load(flair)
+            expected = grid.shape
+            placed = np.allclose(image.affine, grid.affine, atol=GRID_TOLERANCE_MM)
     except nib.filebasedimages.ImageFileError as error:
         raise ValueError(str(error)) from None
-    if mask.ndim != 3:
-        raise ValueError(f"expected a volume, found shape {mask.shape}")
+    if mask.shape != expected or not placed:
+        raise ValueError(f"expected a mask on the FLAIR's grid {expected}, found {mask.shape} or other axes")
     voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
     return {"volume_ml": float(np.count_nonzero(mask)) * voxel_ml}
 

@@ -112,8 +112,9 @@ def contender(name: str, code: str, requirements: str = "here.txt") -> Contender
 def study(tmp_path: Path) -> Study:
     mask = np.zeros((4, 4, 4), np.uint8)
     mask[:2] = 1
-    nib.save(nib.Nifti1Image(mask, np.diag([10.0, 10.0, 10.0, 1.0])), tmp_path / "mask.nii.gz")
-    return Study("study", "made up", tmp_path, {"pre": tmp_path / "a", "flair": tmp_path / "b", "post": tmp_path / "c"})
+    for name, size in (("mask", 10.0), ("elsewhere", 9.0)):
+        nib.save(nib.Nifti1Image(mask, np.diag([size, size, size, 1.0])), tmp_path / f"{name}.nii.gz")
+    return Study("study", "made up", tmp_path, dict.fromkeys(("pre", "flair", "post"), tmp_path / "mask.nii.gz"))
 
 
 def test_contenders_take_turns_and_failures_say_why(study: Study, tmp_path: Path) -> None:
@@ -121,17 +122,19 @@ def test_contenders_take_turns_and_failures_say_why(study: Study, tmp_path: Path
         contender("writes", WRITES),
         contender("breaks", f"raise ValueError('no {tmp_path} today')"),
         contender("idles", "pass"),
+        contender("misplaces", WRITES.replace("mask", "elsewhere")),
         contender("nowhere", "pass", "none.txt"),
         contender("writes too", WRITES),
     ]
     places = {"here.txt": Environment(Path(sys.executable).parent, {}), "none.txt": "pip install: no network"}
     done = list(take_turns(chosen, study, places, 2, tmp_path / "work", 60))
-    order = ["writes", "breaks", "idles", "nowhere", "writes too", "writes", "writes too"]
+    order = ["writes", "breaks", "idles", "misplaces", "nowhere", "writes too", "writes", "writes too"]
     assert [run.contender for run in done] == order
     by_name = {run.contender: run for run in done}
     assert by_name["writes"].figures == {"volume_ml": pytest.approx(32)}
     assert by_name["breaks"].failure == "exit code 1: ValueError: no .. today"
     assert by_name["idles"].failure == "no result: expected one **/segmentation.nii.gz, found 0"
+    assert by_name["misplaces"].failure.startswith("no result: expected a mask on the FLAIR's grid (4, 4, 4)")
     assert by_name["nowhere"].failure == "no environment: pip install: no network"
     assert all(run.measured is None for run in done if run.failure)
 

@@ -14,6 +14,7 @@ def segment(files: list[Path], out: Path, checkout: Path) -> None:
     import nibabel as nib
     import numpy as np
     import torch
+    from monai.data import MetaTensor
     from monai.transforms import (
         AsDiscreted,
         Compose,
@@ -41,7 +42,7 @@ def segment(files: list[Path], out: Path, checkout: Path) -> None:
     study = before({"image": [str(file) for file in files]})
     with torch.inference_mode():
         slices = study["image"].as_tensor().permute(3, 0, 1, 2)
-        study["pred"] = network(slices).permute(1, 2, 3, 0)
+        study["pred"] = MetaTensor(network(slices).permute(1, 2, 3, 0))
     mask = after(study)["pred"]
     image = nib.Nifti1Image(mask[0].numpy().astype(np.uint8), mask.affine.numpy())
     nib.save(image, out / "segmentation.nii.gz")
