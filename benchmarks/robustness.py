@@ -123,7 +123,7 @@ def measure(images: Path, weights: Path | None, names: set[str] | None, device: 
         evaluator = build_part(bundle, "evaluator", overrides, EVALUATE_CONFIG)
         engine = evaluator.study_evaluator
         steps = list(engine.dataset.transform.transforms)
-        at = [type(step).__name__ for step in steps].index("CopyItemsd") + 1  # of the truth
+        at = [type(step).__name__ for step in steps].index("LoadTruthd") + 1
         engine.dataset.transform.transforms = (*steps[:at], change, *steps[at:])
         engine.dataset.data = [case.item for case in chosen]
         done = evaluator.run()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import torch
-from torch import nn
+import numpy as np
+import numpy.typing as npt
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 
 INPUT, OUTPUT = "image", "pred"
 """Names in the file, as a bundle's metadata has them."""
+Batch = npt.NDArray[np.float32]
 
 
-class OnnxNetwork(nn.Module):
-    """(N, C, H, W) float32 on the CPU to (N, out, H, W) probabilities, as the network that the file was made from.
+class OnnxNetwork:
+    """(N, C, H, W) float32 to (N, out, H, W) probabilities, as the network that the file was made from.
 
-    It uses as many threads as PyTorch would. Threads sleep while they wait: spinning costs as much as computing.
+    With `mirror` the mean of that and of the same for the columns reversed (`MirrorAverage`), in twice the time.
+    Threads sleep while they wait: spinning costs as much as computing.
 
     Raises
     ------
@@ -24,12 +27,11 @@ class OnnxNetwork(nn.Module):
         WEIGHTS_INVALID for a file that holds no such network.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, path: Path, mirror: bool = False) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = thread_count()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
@@ -40,8 +42,23 @@ class OnnxNetwork(nn.Module):
         except Exception as error:  # ONNX Runtime has its own types, none of them public
             message = f"expected a network in ONNX ({type(error).__name__})"
             raise EnvironmentFailure(Problem(Code.WEIGHTS_INVALID, message, path.name)) from error
+        self.mirror = mirror
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, batch: Batch) -> Batch:
         """Probabilities, 0..1."""
-        (found,) = self.session.run([OUTPUT], {INPUT: x.contiguous().numpy()})
-        return torch.from_numpy(found)
+        if not self.mirror:
+            return self._run(batch)
+        return (self._run(batch) + self._run(batch[..., ::-1])[..., ::-1]) / 2
+
+    def _run(self, batch: Batch) -> Batch:
+        (found,) = self.session.run([OUTPUT], {INPUT: np.ascontiguousarray(batch, dtype=np.float32)})
+        probabilities: Batch = found
+        return probabilities
+
+
+def thread_count() -> int:
+    """What OMP_NUM_THREADS says, which PyTorch heeds too, or else the cores that this process may use."""
+    try:
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    except (KeyError, ValueError):
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

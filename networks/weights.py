@@ -8,13 +8,14 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 
-Network = TypeVar("Network", bound=torch.nn.Module)
+if TYPE_CHECKING:
+    import torch
+
+Network = TypeVar("Network", bound="torch.nn.Module")
 
 _CHUNK_BYTES = 1 << 20
 
@@ -47,6 +48,8 @@ def load_weights(network: Network, weights: Weights) -> Network:
         WEIGHTS_MISSING; WEIGHTS_ALTERED where the bytes are not the recorded ones; WEIGHTS_INVALID for a pickle of
         anything but tensors, and for missing, superfluous or differently shaped entries.
     """
+    import torch
+
     check_bytes(weights)
     path = weights.path
     state = None

@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from monai.data import Dataset
-from monai.inferers import Inferer
-from monai.transforms import Compose
-
-from scanweave.networks.mirror_average import MirrorAverage
-from scanweave.networks.runtimes import runtime_of
+from scanweave.networks.onnx_network import OnnxNetwork
+from scanweave.networks.runtimes import Runnable
+from scanweave.pipeline.computed import Computed, Heard
+from scanweave.pipeline.containers import Compose, Dataset, SliceInferer, Step, Study
 from scanweave.pipeline.device import choose_device
-from scanweave.pipeline.inference import Inference
 from scanweave.pipeline.progress import Progress, Stage, silent
+from scanweave.pipeline.slice_inference import SliceInference
+from scanweave.transforms.image import Image
 
-Study = dict[str, Any]
-"""What travels through the chain: MONAI's dictionary, keys as the transforms name them."""
-Step = Callable[[Study], Study]
+if TYPE_CHECKING:
+    from monai.inferers import Inferer
+
+AnyInferer: TypeAlias = "Inferer | SliceInferer"
+SLICE_AXIS = 2
+"""Of model space (C, row, column, slice), where one window is a whole slice."""
 
 
 class StudyEvaluator:
@@ -34,15 +35,16 @@ class StudyEvaluator:
     def __init__(
         self,
         dataset: Dataset,
-        network: torch.nn.Module,
-        inferer: Inferer,
+        network: Runnable,
+        inferer: AnyInferer,
         postprocessing: Compose,
-        device: torch.device | str,
+        device: str,
         precision: str = "auto",
     ) -> None:
         self.dataset = dataset
         self.postprocessing = postprocessing
-        self.inference = Inference(network, inferer, choose_device(device), precision)
+        self.mirror = bool(getattr(network, "mirror", False))
+        self.inference = _inference(network, inferer, choose_device(device), precision)
 
     def run(self, progress: Progress = silent) -> list[Study]:
         """Every study of the dataset, in order; the first refusal ends the run."""
@@ -65,14 +67,26 @@ class StudyEvaluator:
 
         def infer(study: Study) -> Study:
             done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))
-            runtime = runtime_of(self.inference.network)
-            computed = {"device": done.device.type, "precision": done.precision, "runtime": runtime}
-            if isinstance(self.inference.network, MirrorAverage):
+            device, _, _ = done.device.partition(":")
+            computed = {"device": device, "precision": done.precision, "runtime": done.runtime}
+            if self.mirror:
                 computed["mirror"] = "averaged"
             remarks = (*study.get("remarks", ()), *done.remarks)
             return {**study, "pred": done.probabilities, "computed": computed, "remarks": remarks}
 
         return infer
+
+
+def _inference(
+    network: Runnable, inferer: AnyInferer, device: str, precision: str
+) -> Callable[[Image, Heard | None], Computed]:
+    """PyTorch and MONAI are imported only where they compute."""
+    whole_slices = type(inferer).__name__ == SliceInferer.__name__ and inferer.spatial_dim == SLICE_AXIS
+    if isinstance(network, OnnxNetwork) and whole_slices:
+        return SliceInference(network, inferer.sw_batch_size)
+    from scanweave.pipeline.inference import Inference
+
+    return Inference(network, inferer, device, precision)
 
 
 def _name(step: object) -> str:

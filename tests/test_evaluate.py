@@ -291,7 +291,7 @@ def test_bar_grows_evenly_over_the_cases(patients: Path, bundle: Path) -> None:
 
 # --- the configuration ----------------------------------------------------------------------------------------------
 
-ADDED = {"LoadTruthd", "CopyItemsd", "CompareMasksd"}
+ADDED = {"LoadTruthd", "CompareMasksd"}
 LEFT_OUT = {"ReserveResultd", "SaveStudyd"}
 """Steps that an evaluation has besides, and those that write one study's results."""
 

@@ -8,20 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidResult, RigidSettings, estimate_rigid
+from scanweave.transforms.step import DictionaryStep, Keys
 from scanweave.transforms.view_volume import view_volume
-from scanweave.transforms.volumes import PREPARED, to_metatensor, to_volume, unseen_key
+from scanweave.transforms.volumes import PREPARED, unseen_key
 
 
-class RegisterRolesd(MapTransform):
+class RegisterRolesd(DictionaryStep):
     """Register each key (1, i, j, k) to `reference` and resample it there; keys without a series are passed over.
 
     So are the roles under `prepared`, channels of one picture that are on the reference's grid already.
@@ -33,7 +31,7 @@ class RegisterRolesd(MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection,
+        keys: Keys,
         reference: str,
         settings: Mapping[str, Any] | None = None,
         same_frame_key: str = "same_frame",
@@ -45,17 +43,17 @@ class RegisterRolesd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        fixed = to_volume(d[self.reference])
+        fixed: Volume = d[self.reference].volume
         planes = dict(d.get("registration_planes", {}))
         views = dict(d.get("registration_views", {}))
-        others = [key for key in self.key_iterator(d) if key != self.reference and key not in d.get(PREPARED, ())]
-        moving = {key: to_volume(d[key]) for key in others}
+        others = [key for key in self.present(d) if key != self.reference and key not in d.get(PREPARED, ())]
+        moving = {key: d[key].volume for key in others}
         found = self._estimate(fixed, moving, d.get(self.same_frame_key, ()))
         for key, volume in moving.items():
             beyond = d.get(unseen_key(self.reference))
             d[key], d[unseen_key(key)] = _on_grid(volume, fixed.grid, found[key].matrix_ras, beyond)
             if planes_wanted(d):
-                planes[key] = check_planes(fixed, volume, to_volume(d[key]).array)
+                planes[key] = check_planes(fixed, volume, d[key].array[0])
                 views[key] = view_volume(volume, d["loaded"].grid, found[key].matrix_ras)
         d["registration"] = {**d.get("registration", {}), **found}
         d["registration_planes"] = planes
@@ -77,15 +75,14 @@ class RegisterRolesd(MapTransform):
 
 
 def _on_grid(
-    moving: Volume, grid: Grid, matrix_ras: Affine, beyond: MetaTensor | None
-) -> tuple[MetaTensor, MetaTensor]:
+    moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | None
+) -> tuple[Image, Image]:
     """The moving voxels on `grid`, background (0) where they were not imaged, and the mask of those places.
 
     What lies `beyond` the reference's own field of view is left out too: no mask can be drawn there.
     """
     voxels, inside = resample(moving, grid, matrix_ras, fill=0.0)
     if beyond is not None:
-        inside &= beyond.numpy()[0] == 0
+        inside &= ~beyond.array[0]
         voxels = np.where(inside, voxels, np.float32(0.0))
-    unseen = torch.from_numpy(~inside)[None].to(torch.float32)
-    return to_metatensor(Volume(voxels, grid.affine)), MetaTensor(unseen, affine=torch.from_numpy(grid.affine.copy()))
+    return Image.of(Volume(voxels, grid.affine)), Image(~inside[None], grid.affine)

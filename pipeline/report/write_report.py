@@ -85,7 +85,7 @@ def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, V
     view = View.of(loaded.grid, display_axis(loaded.grid))
     if loaded.preview is None:
         return Slices((), 1), view
-    mask = np.asarray(study["segmentation"])[0] > 0
+    mask = study["segmentation"].array[0] > 0
     files = loaded.pictures.stems if loaded.pictures else ()
     return slice_pictures(loaded.preview, mask, view, known_mm=known_mm, files=files), view
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.transforms import Compose, Transform
 
 from scanweave import __version__
 from scanweave.errors import InputRefused
+from scanweave.pipeline.containers import Compose
 from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
 from scanweave.pipeline.training.fingerprints import state_of
@@ -39,11 +39,12 @@ class TrainingVolume:
     high: torch.Tensor
 
 
-class ToTrainingVolumed(Transform):
+class ToTrainingVolumed:
     """The last step before the cache: `image` (C, i, j, k) and `label` (1, i, j, k) to plain tensors, slices first."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image, label = data["image"].as_tensor().permute(3, 0, 1, 2), data["label"].as_tensor()[0].permute(2, 0, 1)
+        image = torch.from_numpy(data["image"].array).permute(3, 0, 1, 2)
+        label = torch.from_numpy(data["label"].array[0]).permute(2, 0, 1)
         return {"image": image.half().contiguous(), "label": (label > 0.5).to(torch.uint8).contiguous()}
 
 

@@ -100,8 +100,8 @@ def _sources(study: Mapping[Hashable, Any], reference: str, own: Grid, preview: 
     return Sources(
         series={reference: _reference_view(preview, own, grid), **moved},
         grid=grid,
-        mask=np.asarray(study["segmentation"])[0] > 0,
-        probability=np.asarray(study["pred"])[0],
+        mask=study["segmentation"].array[0] > 0,
+        probability=study["pred"].array[0],
     )
 
 

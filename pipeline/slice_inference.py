@@ -1,0 +1,51 @@
+"""An exported network over the slices of one volume: no PyTorch, no MONAI, one slice's memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scanweave.networks.onnx_network import OnnxNetwork
+from scanweave.networks.runtimes import EXPORTED_PRECISION, ONNX
+from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
+from scanweave.pipeline.device import CPU
+from scanweave.transforms.image import Image
+
+
+class SliceInference:
+    """Runs `network` over `batch` slices at a time; a slice that shows nothing is not computed."""
+
+    def __init__(self, network: OnnxNetwork, batch: int = 1) -> None:
+        self.network = network
+        self.batch = batch
+
+    def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
+        """Probabilities of the network's input (C, i, j, k).
+
+        Raises
+        ------
+        EnvironmentFailure
+            OUT_OF_MEMORY; NOT_FINITE_OUTPUT.
+        """
+        probabilities = np.zeros((1, *image.array.shape[1:]), dtype=np.float32)
+        wanted = np.flatnonzero(shows_something(image.array))
+        for first in range(0, len(wanted), self.batch):
+            numbers = wanted[first : first + self.batch]
+            try:
+                found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
+            except Exception as error:  # ONNX Runtime's own types
+                if says_no_memory(error):
+                    raise no_memory_left() from error
+                raise
+            probabilities[0][..., numbers] = np.moveaxis(found[:, 0], 0, -1)
+            if progress is not None:
+                progress((first + len(numbers)) / len(wanted))
+        if not np.isfinite(probabilities).all():
+            raise not_finite()
+        return Computed(image.with_array(probabilities), CPU, EXPORTED_PRECISION, ONNX)
+
+
+def shows_something(voxels: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(k) whether any channel of the slice differs anywhere from its first pixel: a section of the head always does."""
+    flat: npt.NDArray[np.bool_] = (voxels != voxels[:, :1, :1]).any(axis=(0, 1, 2))
+    return flat
