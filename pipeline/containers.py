@@ -14,7 +14,7 @@ Study = dict[Any, Any]
 Step = Callable[[Study], Study]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Compose:
     """Steps, one after the other."""
 
@@ -34,7 +34,7 @@ class Compose:
         return Compose(flat)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Dataset:
     """Items, and what prepares each."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 CPU, FIRST_GPU = "cpu", "cuda:0"
 GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so", "amdhip64.dll")
-"""Of NVIDIA and AMD; PyTorch finds no GPU without one of them. To look takes a millisecond, to ask PyTorch two seconds."""
+"""Of NVIDIA and AMD, without which PyTorch finds no GPU. To look takes a millisecond, to ask PyTorch two seconds."""
 
 
 def choose_device(name: str | torch.device) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scanweave.networks.onnx_network import OnnxNetwork
 from scanweave.networks.runtimes import Runnable
+from scanweave.pipeline.chain import steps_of
 from scanweave.pipeline.computed import Computed, Heard
 from scanweave.pipeline.containers import Compose, Dataset, SliceInferer, Step, Study
 from scanweave.pipeline.device import choose_device
@@ -27,9 +28,7 @@ SLICE_AXIS = 2
 class StudyEvaluator:
     """Runs the chain that a bundle's configuration names.
 
-    Steps are called one by one, not through `Compose`, for three reasons: each one's seconds go to the results,
-    whoever watches hears of each, and a refusal reaches the caller as it is, where MONAI would wrap it in a
-    RuntimeError.
+    Each step's seconds go to the results, and whoever watches hears of each.
     """
 
     def __init__(
@@ -52,8 +51,7 @@ class StudyEvaluator:
 
     def segment(self, item: Mapping[str, Any], progress: Progress = silent) -> Study:
         """One study; `seconds` of each step lie in the result under the step's name."""
-        before = [(_name(step), step) for step in self.dataset.transform.flatten().transforms]
-        after = [(_name(step), step) for step in self.postprocessing.flatten().transforms]
+        before, after = steps_of(self.dataset.transform), steps_of(self.postprocessing)
         steps = [*before, ("Infer", self._inferring(progress, len(before) + 1, len(before) + 1 + len(after))), *after]
         study: Study = {**item, "seconds": {}}
         for number, (name, step) in enumerate(steps, start=1):
@@ -87,10 +85,6 @@ def _inference(
     from scanweave.pipeline.inference import Inference
 
     return Inference(network, inferer, device, precision)
-
-
-def _name(step: object) -> str:
-    return type(step).__name__.removesuffix("d")
 
 
 @contextmanager

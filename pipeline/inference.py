@@ -59,9 +59,7 @@ class Inference:
                 _forget_frames(error)  # they hold the tensors that did not fit
             self._demand_less(failure, remarks)
 
-    def _in_precision(
-        self, image: Image, progress: Heard | None, remarks: list[str]
-    ) -> Computed:
+    def _in_precision(self, image: Image, progress: Heard | None, remarks: list[str]) -> Computed:
         for precision in dict.fromkeys((self.precision, "fp32")):
             probabilities = self._run(image, precision, progress)
             if torch.isfinite(probabilities).all():
@@ -69,7 +67,7 @@ class Inference:
                 return Computed(found, str(self.device), precision, self.runtime, tuple(remarks))
         raise not_finite()
 
-    def _run(self, image: MetaTensor, precision: str, progress: Callable[[float], None] | None) -> torch.Tensor:
+    def _run(self, image: Image, precision: str, progress: Heard | None) -> torch.Tensor:
         dtype = autocast_dtype(precision)
         autocast = torch.autocast(self.device.type, dtype=dtype) if dtype else nullcontext()
         batch = torch.from_numpy(image.array)[None]

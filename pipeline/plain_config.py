@@ -56,7 +56,7 @@ class PlainConfig:
         self._done: dict[str, Any] = {}
         self._names: dict[str, Any] = {_FOUND: self}
         for line in self._config.get(IMPORTS, []):
-            exec(line.removeprefix(EXPRESSION), self._names)  # noqa: S102 (a bundle is trusted like a program)
+            exec(line.removeprefix(EXPRESSION), self._names)
 
     def __getitem__(self, name: str) -> Any:
         """What `name` ("id" or "id::within") stands for, made once.
@@ -81,7 +81,7 @@ class PlainConfig:
             return [self[f"{name}{SEPARATOR}{number}"] for number in range(len(entry))]
         if isinstance(entry, str) and entry.startswith(EXPRESSION):
             code = _REFERENCE.sub(lambda match: f"{_FOUND}[{match[1]!r}]", entry.removeprefix(EXPRESSION))
-            return eval(code, self._names)  # noqa: S307 (as above)
+            return eval(code, self._names)
         if isinstance(entry, str) and entry.startswith(REFERENCE):
             return self[entry.removeprefix(REFERENCE)]
         return entry

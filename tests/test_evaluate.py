@@ -320,12 +320,12 @@ def test_chain_is_that_of_inference() -> None:
             assert step["modes"].pop("label") == "nearest"
     assert found == expected
     after = steps_of(ours, "postprocessing")
-    first = next(place for place, step in enumerate(after) if name_of(step) == "Invertd")
+    first = next(place for place, step in enumerate(after) if name_of(step) == "Restored")
     kept = [step for step in steps_of(inference, "postprocessing") if name_of(step) not in LEFT_OUT]
     assert after[first:-1] == kept
-    threshold, keep = kept[2], kept[3]
-    assert after[1] == {**threshold, "keys": "found"}
-    assert after[3] == {**keep, "key": "model_mask", "record_key": "model_components"}
+    threshold, keep = kept[1], kept[2]
+    assert after[0] == {**threshold, "name": "found"}
+    assert after[1] == {**keep, "key": "found", "name": "model_mask", "record_key": "model_components"}
 
 
 def test_required_properties_are_there() -> None:

@@ -27,8 +27,8 @@ def truth_of(case: Case) -> np.ndarray:
     loaded = LoadTruthd()(LoadStudyd(find_bundle().roles, "flair")(data))
     assert loaded["label"].shape == loaded["flair"].shape
     assert np.allclose(loaded["label"].affine, loaded["flair"].affine)
-    assert set(np.unique(loaded["label"].numpy())) <= {0.0, 1.0}
-    return loaded["label"].numpy()[0] > 0
+    assert set(np.unique(loaded["label"].array)) <= {0.0, 1.0}
+    return loaded["label"].array[0] > 0
 
 
 def touch(*paths: Path) -> None:

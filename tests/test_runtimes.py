@@ -9,23 +9,24 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from monai.data import MetaTensor
 from monai.inferers import SliceInferer
 from onnx import numpy_helper
+from scipy import ndimage
 from studies import Trial, run
 
 from scanweave.errors import Code, EnvironmentFailure, UsageError
 from scanweave.networks.bn_unet import BNUNet
-from scanweave.networks.mirror_average import averaged
 from scanweave.networks.onnx_network import OnnxNetwork
-from scanweave.networks.runtimes import Exported, load_network, runtime_of
+from scanweave.networks.runtimes import Exported, Runnable, load_network
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.bundle import METADATA_FILE, find_bundle
 from scanweave.pipeline.inference import Inference
+from scanweave.pipeline.slice_inference import SliceInference
+from scanweave.transforms.image import Image
 
 pytest_plugins = ["study_fixtures"]
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 SAME = 1e-5
 """Of probabilities: sums are taken in another order."""
 
@@ -38,28 +39,51 @@ def shipped() -> tuple[Weights, Exported]:
     return Weights.of_bundle(bundle.root, bundle.metadata["weights"]), exported
 
 
-def test_both_runtimes_compute_the_same(shipped: tuple[Weights, Exported]) -> None:
-    weights, exported = shipped
-    fast = load_network(BNUNet(), weights, exported, "auto", CPU, "fp32")
-    plain = load_network(BNUNet(), weights, exported, "eager", CPU, "fp32")
-    assert (runtime_of(fast), runtime_of(plain)) == ("onnxruntime", "eager")
-    images = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(1)) * 4 - 1
-    with torch.inference_mode():
-        found, expected = fast(images), plain(images)
-    assert expected.std() > 0.01
-    torch.testing.assert_close(found, expected, rtol=0, atol=SAME)
-    with torch.inference_mode():
-        assert torch.equal(fast(images[:, :, :64]), fast(images[:, :, :64])), "any multiple of 16, the same each time"
+def runtime_of(network: Runnable) -> str:
+    return "onnxruntime" if isinstance(network, OnnxNetwork) else "eager"
 
 
-def test_slices_of_a_volume_pass_through_it(shipped: tuple[Weights, Exported]) -> None:
+def volume(slices: int = 3) -> Image:
+    """Smooth as pictures are: of white noise every network answers nothing."""
+    noise = np.random.default_rng(1).standard_normal((3, 96, 64, slices)).astype(np.float32)
+    smooth = ndimage.gaussian_filter(noise, (0, 8, 8, 0))
+    return Image(smooth / smooth.std() * 2, np.eye(4))
+
+
+def test_every_way_through_a_network_gives_the_same(shipped: tuple[Weights, Exported]) -> None:
+    """Slices without MONAI, MONAI's inferer over the exported file, and PyTorch; mirrored and not."""
     weights, exported = shipped
-    network = averaged(load_network(BNUNet(), weights, exported, "auto", CPU, "fp32"), True)
-    assert runtime_of(network) == "onnxruntime"
+    image = volume()
+    for mirror in (False, True):
+        fast = load_network(BNUNet, weights, exported, "auto", CPU, "fp32", mirror)
+        plain = load_network(BNUNet, weights, exported, "eager", CPU, "fp32", mirror)
+        assert (runtime_of(fast), runtime_of(plain)) == ("onnxruntime", "eager")
+        assert isinstance(fast, OnnxNetwork)
+        inferer = SliceInferer(roi_size=(96, 64), spatial_dim=2, sw_batch_size=2)
+        heard: list[float] = []
+        expected = Inference(plain, inferer, CPU, "auto")(image, heard.append)
+        assert heard[-1] == 1.0 and expected.runtime == "eager"
+        assert expected.probabilities.array.std() > 0.01
+        for done in (SliceInference(fast, 2)(image), Inference(fast, inferer, CPU, "auto")(image)):
+            assert done.runtime == "onnxruntime" and done.probabilities.array.shape == (1, 96, 64, 3)
+            np.testing.assert_allclose(done.probabilities.array, expected.probabilities.array, rtol=0, atol=SAME)
+
+
+def test_slices_that_show_nothing_are_not_computed(shipped: tuple[Weights, Exported]) -> None:
+    weights, exported = shipped
+    network = load_network(BNUNet, weights, exported, "auto", CPU, "fp32")
+    assert isinstance(network, OnnxNetwork)
+    image = volume(slices=5)
+    voxels = image.array.copy()
+    voxels[..., 0] = voxels[..., 3] = np.array([-0.3, -0.2, -0.4])[:, None, None]
+    asked: list[int] = []
+    run, network._run = network._run, lambda batch: (asked.append(len(batch)), run(batch))[1]
     heard: list[float] = []
-    inferer = SliceInferer(roi_size=(64, 64), spatial_dim=2, sw_batch_size=2)
-    done = Inference(network, inferer, CPU, "auto")(MetaTensor(torch.rand(3, 64, 64, 3)), heard.append)
-    assert done.probabilities.shape == (1, 64, 64, 3) and heard[-1] == 1.0
+    done = SliceInference(network, 2)(image.with_array(voxels), heard.append)
+    assert asked == [2, 1] and heard[-1] == 1.0
+    assert not done.probabilities.array[..., [0, 3]].any()
+    every = SliceInference(network)(image)
+    assert np.array_equal(done.probabilities.array[..., [1, 2, 4]], every.probabilities.array[..., [1, 2, 4]])
 
 
 def test_exported_file_holds_the_weights_and_nothing_of_the_machine(shipped: tuple[Weights, Exported]) -> None:
@@ -80,15 +104,15 @@ def test_weights_of_another_kind_run_in_pytorch(shipped: tuple[Weights, Exported
     state["conv.bias"] = state["conv.bias"] + 1
     torch.save(state, tmp_path / "own.pt")
     own = Weights.of_file(tmp_path / "own.pt")
-    assert runtime_of(load_network(BNUNet(), own, exported, "auto", CPU, "fp32")) == "eager"
-    assert runtime_of(load_network(BNUNet(), weights, None, "auto", CPU, "fp32")) == "eager"
-    assert runtime_of(load_network(BNUNet(), weights, exported, "auto", CPU, "bf16")) == "eager"
+    assert runtime_of(load_network(BNUNet, own, exported, "auto", CPU, "fp32")) == "eager"
+    assert runtime_of(load_network(BNUNet, weights, None, "auto", CPU, "fp32")) == "eager"
+    assert runtime_of(load_network(BNUNet, weights, exported, "auto", CPU, "bf16")) == "eager"
     unable = [(own, exported, "fp32"), (weights, None, "fp32"), (weights, exported, "bf16")]
     for which, file, precision in unable:
         with pytest.raises(UsageError):
-            load_network(BNUNet(), which, file, "onnxruntime", CPU, precision)
+            load_network(BNUNet, which, file, "onnxruntime", CPU, precision)
     with pytest.raises(UsageError):
-        load_network(BNUNet(), weights, exported, "abacus", CPU, "fp32")
+        load_network(BNUNet, weights, exported, "abacus", CPU, "fp32")
 
 
 @pytest.mark.parametrize("damage", ["onnx", "weights", "absent"])
@@ -100,22 +124,23 @@ def test_bytes_that_are_not_the_recorded_ones_are_refused(
         path = Path(shutil.copy(original.path, tmp_path / original.path.name))
         copies.append(Weights(original.name, path, original.sha256))
     weights, exported = copies[0], Exported(copies[1], shipped[1].made_from)
-    assert runtime_of(load_network(BNUNet(), weights, exported, "auto", CPU, "fp32")) == "onnxruntime"
+    assert runtime_of(load_network(BNUNet, weights, exported, "auto", CPU, "fp32")) == "onnxruntime"
     spoiled = weights.path if damage == "weights" else exported.weights.path
     if damage == "absent":
         spoiled.unlink()
     else:
         spoiled.write_bytes(spoiled.read_bytes()[:-1] + b"x")
     with pytest.raises(EnvironmentFailure) as refused:
-        load_network(BNUNet(), weights, exported, "auto", CPU, "fp32")
+        load_network(BNUNet, weights, exported, "auto", CPU, "fp32")
     assert refused.value.code is (Code.WEIGHTS_MISSING if damage == "absent" else Code.WEIGHTS_ALTERED)
 
 
 def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no network")
+    image = np.zeros((1, 3, 16, 16), dtype=np.float32)
     with pytest.raises(EnvironmentFailure) as refused:
-        OnnxNetwork(path)
+        OnnxNetwork(path)(image)
     assert refused.value.code is Code.WEIGHTS_INVALID
     identity = onnx.helper.make_tensor_value_info("x", 1, [1]), onnx.helper.make_tensor_value_info("y", 1, [1])
     graph = onnx.helper.make_graph(
@@ -123,7 +148,7 @@ def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     )
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), path)
     with pytest.raises(EnvironmentFailure):
-        OnnxNetwork(path)
+        OnnxNetwork(path)(image)
 
 
 def test_result_says_what_ran_the_network(trial: Trial, tmp_path: Path) -> None:

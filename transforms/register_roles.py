@@ -74,9 +74,7 @@ class RegisterRolesd(DictionaryStep):
         return {key: future.result() for key, future in begun.items()}
 
 
-def _on_grid(
-    moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | None
-) -> tuple[Image, Image]:
+def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | None) -> tuple[Image, Image]:
     """The moving voxels on `grid`, background (0) where they were not imaged, and the mask of those places.
 
     What lies `beyond` the reference's own field of view is left out too: no mask can be drawn there.

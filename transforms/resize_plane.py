@@ -64,11 +64,12 @@ class ResizePlaned(GeometricStep):
 
 
 def _resized(voxels: Voxels, rows: Matrix, columns: Matrix) -> npt.NDArray[np.float32]:
-    """Each axis of the plane times its matrix (after, before); slices stay innermost, so that nothing is transposed."""
+    """Each axis of the plane times its matrix (after, before), all slices in one product."""
     channels, before, across, slices = voxels.shape
-    down = np.matmul(rows, np.ascontiguousarray(voxels, dtype=np.float32).reshape(channels, before, across * slices))
-    resized: npt.NDArray[np.float32] = np.matmul(columns, down.reshape(channels, len(rows), across, slices))
-    return resized
+    down = rows @ voxels.astype(np.float32, copy=False).reshape(channels, before, across * slices)
+    planes = down.reshape(channels, len(rows), across, slices).transpose(0, 1, 3, 2)
+    resized = (planes.reshape(-1, across) @ columns.T).reshape(channels, len(rows), slices, len(columns))
+    return np.ascontiguousarray(resized.transpose(0, 1, 3, 2))
 
 
 def nearest(before: int, after: int) -> npt.NDArray[np.intp]:

@@ -9,8 +9,6 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scanweave.errors import printable
 from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
 from scanweave.pipeline.report.pictures import SlicePicture, Slices, slice_pictures
