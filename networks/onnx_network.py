@@ -43,7 +43,9 @@ class OnnxNetwork:
         """
         if not self.mirror:
             return self._run(batch)
-        return (self._run(batch) + self._run(batch[..., ::-1])[..., ::-1]) / 2
+        mirrored = self._run(batch[..., ::-1])[..., ::-1]
+        mean: Batch = (self._run(batch) + mirrored) / np.float32(2)
+        return mean
 
     def _run(self, batch: Batch) -> Batch:
         found = self._session.result().run([OUTPUT], {INPUT: np.ascontiguousarray(batch, dtype=np.float32)})

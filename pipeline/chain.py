@@ -33,4 +33,4 @@ def _adapted(step: Step) -> Step:
         return step
     from scanweave.transforms.monai_steps import MonaiStep
 
-    return MonaiStep(step)
+    return MonaiStep(step)  # type: ignore[arg-type]

@@ -14,15 +14,13 @@ from scanweave.pipeline.computed import Computed, Heard
 from scanweave.pipeline.containers import Compose, Dataset, SliceInferer, Step, Study
 from scanweave.pipeline.device import choose_device
 from scanweave.pipeline.progress import Progress, Stage, silent
-from scanweave.pipeline.slice_inference import SliceInference
+from scanweave.pipeline.slice_inference import SliceInference, whole_slices
 from scanweave.transforms.image import Image
 
 if TYPE_CHECKING:
     from monai.inferers import Inferer
 
 AnyInferer: TypeAlias = "Inferer | SliceInferer"
-SLICE_AXIS = 2
-"""Of model space (C, row, column, slice), where one window is a whole slice."""
 
 
 class StudyEvaluator:
@@ -79,9 +77,9 @@ def _inference(
     network: Runnable, inferer: AnyInferer, device: str, precision: str
 ) -> Callable[[Image, Heard | None], Computed]:
     """PyTorch and MONAI are imported only where they compute."""
-    whole_slices = type(inferer).__name__ == SliceInferer.__name__ and inferer.spatial_dim == SLICE_AXIS
-    if isinstance(network, OnnxNetwork) and whole_slices:
-        return SliceInference(network, inferer.sw_batch_size)
+    slices = whole_slices(inferer)
+    if isinstance(network, OnnxNetwork) and slices is not None:
+        return SliceInference(network, slices)
     from scanweave.pipeline.inference import Inference
 
     return Inference(network, inferer, device, precision)

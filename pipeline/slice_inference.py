@@ -8,16 +8,21 @@ import numpy.typing as npt
 from scanweave.networks.onnx_network import OnnxNetwork
 from scanweave.networks.runtimes import EXPORTED_PRECISION, ONNX
 from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
+from scanweave.pipeline.containers import SliceInferer
 from scanweave.pipeline.device import CPU
 from scanweave.transforms.image import Image
 
 
-class SliceInference:
-    """Runs `network` over `batch` slices at a time; a slice that shows nothing is not computed."""
+SLICE_AXIS = 2
+"""Of model space (C, row, column, slice)."""
 
-    def __init__(self, network: OnnxNetwork, batch: int = 1) -> None:
+
+class SliceInference:
+    """Runs `network` over slices as `inferer` says; a slice that shows nothing is not computed."""
+
+    def __init__(self, network: OnnxNetwork, inferer: SliceInferer) -> None:
         self.network = network
-        self.batch = batch
+        self.inferer = inferer
 
     def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
         """Probabilities of the network's input (C, i, j, k).
@@ -26,11 +31,16 @@ class SliceInference:
         ------
         EnvironmentFailure
             OUT_OF_MEMORY; NOT_FINITE_OUTPUT.
+        ValueError
+            For slices of another size than the inferer's.
         """
+        if image.array.shape[1:3] != tuple(self.inferer.roi_size):
+            raise ValueError(f"expected slices of {tuple(self.inferer.roi_size)}, got {image.array.shape[1:3]}")
+        batch = self.inferer.sw_batch_size
         probabilities = np.zeros((1, *image.array.shape[1:]), dtype=np.float32)
         wanted = np.flatnonzero(shows_something(image.array))
-        for first in range(0, len(wanted), self.batch):
-            numbers = wanted[first : first + self.batch]
+        for first in range(0, len(wanted), batch):
+            numbers = wanted[first : first + batch]
             try:
                 found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
             except Exception as error:  # ONNX Runtime's own types
@@ -43,6 +53,14 @@ class SliceInference:
         if not np.isfinite(probabilities).all():
             raise not_finite()
         return Computed(image.with_array(probabilities), CPU, EXPORTED_PRECISION, ONNX)
+
+
+def whole_slices(inferer: object) -> SliceInferer | None:
+    """Ours like MONAI's where both do the same: take slices of model space (C, row, column, slice), each as a whole."""
+    if type(inferer).__name__ != SliceInferer.__name__ or getattr(inferer, "spatial_dim", None) != SLICE_AXIS:
+        return None
+    found = SliceInferer(tuple(inferer.roi_size), int(inferer.sw_batch_size))  # type: ignore[attr-defined]
+    return found if len(found.roi_size) == SLICE_AXIS else None
 
 
 def shows_something(voxels: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

@@ -19,9 +19,10 @@ from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.onnx_network import OnnxNetwork
 from scanweave.networks.runtimes import Exported, Runnable, load_network
 from scanweave.networks.weights import Weights
+from scanweave.pipeline import containers
 from scanweave.pipeline.bundle import METADATA_FILE, find_bundle
 from scanweave.pipeline.inference import Inference
-from scanweave.pipeline.slice_inference import SliceInference
+from scanweave.pipeline.slice_inference import SliceInference, whole_slices
 from scanweave.transforms.image import Image
 
 pytest_plugins = ["study_fixtures"]
@@ -60,11 +61,13 @@ def test_every_way_through_a_network_gives_the_same(shipped: tuple[Weights, Expo
         assert (runtime_of(fast), runtime_of(plain)) == ("onnxruntime", "eager")
         assert isinstance(fast, OnnxNetwork)
         inferer = SliceInferer(roi_size=(96, 64), spatial_dim=2, sw_batch_size=2)
+        slices = whole_slices(inferer)
+        assert slices is not None
         heard: list[float] = []
         expected = Inference(plain, inferer, CPU, "auto")(image, heard.append)
         assert heard[-1] == 1.0 and expected.runtime == "eager"
         assert expected.probabilities.array.std() > 0.01
-        for done in (SliceInference(fast, 2)(image), Inference(fast, inferer, CPU, "auto")(image)):
+        for done in (SliceInference(fast, slices)(image), Inference(fast, inferer, CPU, "auto")(image)):
             assert done.runtime == "onnxruntime" and done.probabilities.array.shape == (1, 96, 64, 3)
             np.testing.assert_allclose(done.probabilities.array, expected.probabilities.array, rtol=0, atol=SAME)
 
@@ -79,10 +82,10 @@ def test_slices_that_show_nothing_are_not_computed(shipped: tuple[Weights, Expor
     asked: list[int] = []
     run, network._run = network._run, lambda batch: (asked.append(len(batch)), run(batch))[1]
     heard: list[float] = []
-    done = SliceInference(network, 2)(image.with_array(voxels), heard.append)
+    done = SliceInference(network, containers.SliceInferer((96, 64), 2))(image.with_array(voxels), heard.append)
     assert asked == [2, 1] and heard[-1] == 1.0
     assert not done.probabilities.array[..., [0, 3]].any()
-    every = SliceInference(network)(image)
+    every = SliceInference(network, containers.SliceInferer((96, 64)))(image)
     assert np.array_equal(done.probabilities.array[..., [1, 2, 4]], every.probabilities.array[..., [1, 2, 4]])
 
 

@@ -82,7 +82,7 @@ class AxialPlanesd(GeometricStep):
         """Back to the volume's own grid: exact for its own planes, linear otherwise."""
         if plan["own"]:
             axes, flips = np.array(plan["orientation"], dtype=int).T
-            moved = np.flip(voxels, [int(axes[i]) + 1 for i in range(3) if flips[i] < 0])
+            moved = np.flip(voxels, tuple(int(axes[i]) + 1 for i in range(3) if flips[i] < 0))
             return np.ascontiguousarray(moved.transpose(0, *[int(axis) + 1 for axis in axes]))
         own = Grid(plan["shape"], plan["affine"])
         return np.stack([resample(Volume(channel, plan["target"].affine), own)[0] for channel in voxels])

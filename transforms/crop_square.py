@@ -40,7 +40,7 @@ class CropSquared(GeometricStep):
         return self._plan(image, self.opening and not data.get(PREPARED))
 
     def _plan(self, image: Image, opening: bool) -> dict[str, Any]:
-        occupied = (image.array > 0).any(axis=0)
+        occupied: npt.NDArray[np.bool_] = np.any(image.array > 0, axis=0)
         opened = ndimage.binary_opening(occupied, np.ones((3, 3, 1))) if opening else occupied
         return {"window": square_window(opened if opened.any() else occupied), "shape": image.array.shape[1:]}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.transforms import MapTransform
 from monai.transforms.utils import allow_missing_keys_mode
 
 from scanweave.transforms.geometry import Affine
@@ -42,7 +43,7 @@ class MonaiStep:
         For one that changes shape or affine and cannot be inverted: masks would lie elsewhere.
     """
 
-    def __init__(self, transform: Callable[[Any], Any]) -> None:
+    def __init__(self, transform: MapTransform) -> None:
         self.transform = transform
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -56,7 +57,7 @@ class MonaiStep:
         tensor.applied_operations = [{**done} for done in plan["operations"]]
         key = plan["key"]
         with allow_missing_keys_mode(self.transform):
-            undone = self.transform.inverse({key: tensor})[key]  # type: ignore[attr-defined]
+            undone = self.transform.inverse({key: tensor})[key]
         restored: Voxels = undone.as_tensor().numpy()
         return restored
 
