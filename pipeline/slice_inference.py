@@ -12,7 +12,6 @@ from scanweave.pipeline.containers import SliceInferer
 from scanweave.pipeline.device import CPU
 from scanweave.transforms.image import Image
 
-
 SLICE_AXIS = 2
 """Of model space (C, row, column, slice)."""
 
