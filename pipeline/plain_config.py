@@ -47,12 +47,7 @@ class PlainConfig:
     def __init__(self, config: Mapping[str, Any], metadata: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
         self._config: dict[str, Any] = {**config, METADATA: dict(metadata)}
         for name, value in overrides.items():
-            *path, last = name.split(SEPARATOR)
-            entry = self._config
-            for key in path:
-                entry[key] = dict(entry[key])
-                entry = entry[key]
-            entry[last] = value
+            self._config = _with(self._config, name.split(SEPARATOR), value)
         self._done: dict[str, Any] = {}
         self._names: dict[str, Any] = {_FOUND: self}
         for line in self._config.get(IMPORTS, []):
@@ -85,6 +80,16 @@ class PlainConfig:
         if isinstance(entry, str) and entry.startswith(REFERENCE):
             return self[entry.removeprefix(REFERENCE)]
         return entry
+
+
+def _with(entry: Any, path: list[str], value: Any) -> Any:
+    """A copy of `entry` as far as it changes."""
+    if not path:
+        return value
+    copy = list(entry) if isinstance(entry, list) else dict(entry)
+    key: Any = int(path[0]) if isinstance(copy, list) else path[0]
+    copy[key] = _with(copy[key] if len(path) > 1 else None, path[1:], value)
+    return copy
 
 
 def _class(target: str) -> Any:

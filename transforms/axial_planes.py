@@ -12,6 +12,7 @@ from scanweave.transforms.geometric import GeometricStep
 from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.image import Image, Plan, Voxels
 from scanweave.transforms.resample import resample
+from scanweave.transforms.restored import restored
 from scanweave.transforms.step import Keys
 from scanweave.transforms.volumes import unseen_key
 
@@ -86,6 +87,13 @@ class AxialPlanesd(GeometricStep):
             return np.ascontiguousarray(moved.transpose(0, *[int(axis) + 1 for axis in axes]))
         own = Grid(plan["shape"], plan["affine"])
         return np.stack([resample(Volume(channel, plan["target"].affine), own)[0] for channel in voxels])
+
+
+def on_own_planes(image: Image) -> Volume | None:
+    """The first channel as it lay before `AxialPlanesd`, where that step changed no voxel; None where it resampled."""
+    if not all(plan.get("own", False) for _, plan in image.moves):
+        return None
+    return restored(image).volume
 
 
 def _field_of_view(grid: Grid) -> Volume:

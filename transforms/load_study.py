@@ -11,7 +11,6 @@ import numpy as np
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.image import Image
-from scanweave.transforms.io.dicom_volume import read_dicom_volume
 from scanweave.transforms.io.find_study import StudyRequest, find_study, one_study
 from scanweave.transforms.io.nifti import read_nifti
 from scanweave.transforms.io.pixel_decoder import PixelDecoder
@@ -129,6 +128,8 @@ def _read(series: Series, decoder: PixelDecoder) -> _Read:
     headers: tuple[pydicom.Dataset, ...] = ()
     nifti_header = None
     if series.source == "dicom":
+        from scanweave.transforms.io.dicom_volume import read_dicom_volume  # and highdicom
+
         volume, headers = read_dicom_volume(series, decoder)
     else:
         volumes, nifti_header = read_nifti(series.files[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from scanweave.transforms.image import Image, Plan, Voxels
 
 MOVES = "scanweave_moves"
 """Where a MetaTensor keeps an image's `moves`; its own `applied_operations` are those of MONAI alone."""
-_KEY = "image"
+DIMENSIONS = 4
+"""Of channels of a volume."""
 
 
 def to_metatensor(image: Image) -> MetaTensor:
@@ -49,7 +51,7 @@ class MonaiStep:
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         shown = {key: to_metatensor(value) if isinstance(value, Image) else value for key, value in data.items()}
         made = self.transform(shown)
-        return {key: self._image(value, data.get(key)) if _is_image(value) else value for key, value in made.items()}
+        return {key: self._back(value, data.get(key)) for key, value in made.items()}
 
     def backward(self, voxels: Voxels, plan: Plan) -> Voxels:
         """The voxels before the transform."""
@@ -61,24 +63,28 @@ class MonaiStep:
         restored: Voxels = undone.as_tensor().numpy()
         return restored
 
-    def _image(self, tensor: MetaTensor, before: Any) -> Image:
-        image = to_image(tensor)
-        if tensor.applied_operations:
-            key = next(iter(getattr(self.transform, "keys", (_KEY,))))
-            first = before.affine if isinstance(before, Image) else image.affine
-            plan = {
-                "affine": first,
-                "after": image.affine,
-                "operations": list(tensor.applied_operations),
-                "key": key,
-            }
-            return Image(image.array, image.affine, (*image.moves, (self, plan)))
-        if isinstance(before, Image) and (
-            before.array.shape[1:] != image.array.shape[1:] or not np.array_equal(before.affine, image.affine)
-        ):
+    def _back(self, value: Any, before: Any) -> Any:
+        """An entry of the study as the next step expects it; `before` is what stood there."""
+        if isinstance(value, MetaTensor) and value.ndim == DIMENSIONS:
+            image = to_image(value)
+            if value.applied_operations:
+                return replace(image, moves=(*image.moves, (self, self._plan(value, image, before))))
+        elif isinstance(before, Image) and isinstance(value, torch.Tensor | np.ndarray):
+            image = replace(before, array=np.asarray(value))
+        else:
+            return value
+        if isinstance(before, Image) and not _at_one_place(before, image):
             raise ValueError(f"{type(self.transform).__name__} moves voxels and cannot be inverted")
         return image
 
+    def _plan(self, tensor: MetaTensor, image: Image, before: Any) -> Plan:
+        return {
+            "affine": before.affine if isinstance(before, Image) else image.affine,
+            "after": image.affine,
+            "operations": list(tensor.applied_operations),
+            "key": self.transform.keys[0],
+        }
 
-def _is_image(value: object) -> bool:
-    return isinstance(value, MetaTensor) and value.ndim == 4
+
+def _at_one_place(one: Image, other: Image) -> bool:
+    return one.array.shape[1:] == other.array.shape[1:] and np.array_equal(one.affine, other.affine)

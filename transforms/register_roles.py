@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from scanweave.transforms.axial_planes import on_own_planes
 from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.image import Image
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidResult, RigidSettings, estimate_rigid
 from scanweave.transforms.step import DictionaryStep, Keys
-from scanweave.transforms.view_volume import view_volume
+from scanweave.transforms.view_volume import ViewVolume, view_of_moved, view_volume
 from scanweave.transforms.volumes import PREPARED, unseen_key
 
 
@@ -54,7 +55,7 @@ class RegisterRolesd(DictionaryStep):
             d[key], d[unseen_key(key)] = _on_grid(volume, fixed.grid, found[key].matrix_ras, beyond)
             if planes_wanted(d):
                 planes[key] = check_planes(fixed, volume, d[key].array[0])
-                views[key] = view_volume(volume, d["loaded"].grid, found[key].matrix_ras)
+                views[key] = _view(volume, d[key], d[self.reference], d["loaded"].grid, found[key].matrix_ras)
         d["registration"] = {**d.get("registration", {}), **found}
         d["registration_planes"] = planes
         d["registration_views"] = views
@@ -72,6 +73,13 @@ class RegisterRolesd(DictionaryStep):
                 for key, volume in moving.items()
             }
         return {key: future.result() for key, future in begun.items()}
+
+
+def _view(moving: Volume, moved: Image, reference: Image, own: Grid, matrix_ras: Affine) -> ViewVolume:
+    """For the report, on the reference's `own` grid, resampled anew only where the reference itself was."""
+    back = on_own_planes(replace(moved, moves=reference.moves))
+    shown = None if back is None else view_of_moved(Volume(back.array, own.affine), moving)
+    return shown or view_volume(moving, own, matrix_ras)
 
 
 def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | None) -> tuple[Image, Image]:

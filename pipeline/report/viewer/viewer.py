@@ -107,6 +107,8 @@ def _sources(study: Mapping[Hashable, Any], reference: str, own: Grid, preview: 
 
 def _reference_view(preview: Preview, own: Grid, grid: Grid) -> ViewVolume:
     """The preview, made on the series' `own` grid, on the one on which the other roles were kept."""
+    if preview.factors == (1, 1, 1) and grid.shape == own.shape:
+        return ViewVolume(Volume(preview.voxels, grid.affine), preview.white)
     factors = np.array(preview.factors)
     affine = own.affine.copy()
     affine[:3, 3] = own.points([(factors - 1) / 2])[0]
