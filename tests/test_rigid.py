@@ -10,9 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Grid, Volume
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import estimate_rigid, shrink_factors
-from scanweave.transforms.rigid_quality import MIN_MARGIN, MIN_SHARPNESS, head_mask, judge
+from scanweave.transforms.rigid import estimate_rigid
+from scanweave.transforms.rigid_head import head_mask
+from scanweave.transforms.rigid_pyramid import pyramid
+from scanweave.transforms.rigid_quality import MIN_MARGIN, MIN_SHARPNESS, judge
 from scanweave.transforms.rigid_settings import RigidSettings
+from scanweave.transforms.rigid_shrink import shrink_factors
 
 WITHIN_MM = 1.0
 """What methods of registration agree on is 0.3..0.5 mm on thick slices."""
@@ -164,7 +167,7 @@ def test_what_cannot_be_aligned_is_flagged(kind):
 def test_a_pose_five_millimetres_off_is_flagged(axis):
     moving = head(0, T1_GRID, seed=1)
     off = rigid(5.0 * np.eye(3)[axis], (0, 0, 0))
-    right, wrong = judge(FLAIR, moving, np.eye(4)), judge(FLAIR, moving, off)
+    right, wrong = (judge(pyramid(FLAIR), pyramid(moving), pose) for pose in (np.eye(4), off))
     assert right.reason == ""
     assert right.after["sharpness"] > MIN_SHARPNESS
     assert right.after["margin"] > MIN_MARGIN
@@ -175,7 +178,7 @@ def test_a_pose_five_millimetres_off_is_flagged(axis):
 def test_half_a_head_is_flagged():
     moving = head(0, T1_GRID, seed=1)
     below = Volume(moving.array[:, :, :12], moving.affine)
-    quality = judge(FLAIR, below, np.eye(4))
+    quality = judge(pyramid(FLAIR), pyramid(below), np.eye(4))
     assert quality.after["head_in_view"] < 0.5
     assert quality.reason
 
