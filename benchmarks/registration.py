@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,14 +24,21 @@ from registration_itk import estimate_with_itk
 from registration_pairs import Kind, Pair, flag_pairs, right_pairs
 from registration_studies import Group, Study, distances_mm, find_studies, head_points
 from registration_table import Row, page, summary
+from table import put_between_markers
 
 from scanweave.transforms.rigid import estimate_rigid
 from scanweave.transforms.rigid_pyramid import Pyramid, pyramid
-from scanweave.transforms.rigid_settings import DEFAULT_SETTINGS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SEED = 20
-SHARES = {Kind.RIGHT: 0.4, Kind.HARD: 0.12, Kind.OTHER: 0.24, Kind.OUT_OF_VIEW: 0.08, Kind.NOISE: 0.08, Kind.MIRRORED: 0.08}
+SHARES = {
+    Kind.RIGHT: 0.4,
+    Kind.HARD: 0.12,
+    Kind.OTHER: 0.24,
+    Kind.OUT_OF_VIEW: 0.08,
+    Kind.NOISE: 0.08,
+    Kind.MIRRORED: 0.08,
+}
 """Of the flag's pairs."""
 RAW = ("tcga-fg-6692", "study-siemens")
 RAW_SHARE = 0.35
@@ -43,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     studies = []
     for study in find_studies(options.data):
-        print(f"{study.name:<28} {study.group:<10} truth known to {study.spread_mm:.2f} mm, {study.moved_mm:.1f} mm from the header's", flush=True)
+        known = f"truth known to {study.spread_mm:.2f} mm, {study.moved_mm:.1f} mm from the header's"
+        print(f"{study.name:<28} {study.group:<10} {known}", flush=True)
         studies.append(study)
     rows = [_measured(pair, False) for pair in _right(studies, options.pairs)]
     _told("right", rows)
@@ -61,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     found = summary(studies, rows, itk, flags) | {"conditions": conditions(CHECKOUT)}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "registration.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "registration.md").write_text(page(found))
+    path = options.out / "registration.md"
+    path.write_text(put_between_markers(path.read_text() if path.is_file() else "", page(found)))
     return 0
 
 
@@ -69,7 +78,9 @@ def _right(studies: list[Study], count: int) -> Iterator[Pair]:
     """`count` right pairs: of each raw study `RAW_SHARE`, the rest of the LGG patients."""
     each = round(RAW_SHARE * count)
     for number, name in enumerate(RAW):
-        yield from right_pairs([study for study in studies if study.name == name], each, np.random.default_rng((SEED, 10, number)))
+        yield from right_pairs(
+            [study for study in studies if study.name == name], each, np.random.default_rng((SEED, 10, number))
+        )
     patients = [study for study in studies if study.name not in RAW]
     mixed = [patients[n] for n in np.random.default_rng((SEED, 11)).permutation(len(patients))]
     yield from right_pairs(mixed, count - len(RAW) * each, np.random.default_rng((SEED, 12)))
@@ -91,11 +102,14 @@ def _measured_itk(pair: Pair) -> Row:
     return _row(pair, pyramid(pair.fixed), matrix, time.process_time() - begun, False, "", {})
 
 
-def _row(pair: Pair, fixed: Pyramid, matrix: np.ndarray, cpu_s: float, flagged: bool, reason: str, after: dict[str, float]) -> Row:
+def _row(
+    pair: Pair, fixed: Pyramid, matrix: np.ndarray, cpu_s: float, flagged: bool, reason: str, after: dict[str, float]
+) -> Row:
     errors = None
     if pair.truth is not None:
         errors = distances_mm(matrix, pair.truth, head_points(fixed.middle.grid.points(np.argwhere(fixed.head))))
     return Row(
+        pair.number,
         pair.kind,
         pair.group,
         pair.name,
@@ -110,8 +124,9 @@ def _row(pair: Pair, fixed: Pyramid, matrix: np.ndarray, cpu_s: float, flagged: 
 
 
 def _told(what: str, rows: list[Row]) -> None:
-    wrong = sum(row.failed for row in rows)
-    print(f"{what}: {len(rows)} pairs, {wrong} of them failures, {sum(row.failed and not row.flagged for row in rows)} of these not flagged", flush=True)
+    wrong = [row for row in rows if row.failed]
+    missed = sum(not row.flagged for row in wrong)
+    print(f"{what}: {len(rows)} pairs, {len(wrong)} of them failures, {missed} of these not flagged", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

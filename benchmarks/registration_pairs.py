@@ -38,8 +38,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """`truth` (4x4, RAS mm) takes a fixed point to the moving one; None where nothing can be right."""
+    """The `number`th of its kind; `truth` (4x4, RAS mm) takes a fixed point to the moving one; None where none is."""
 
+    number: int
     kind: Kind
     group: Group
     name: str
@@ -84,7 +85,7 @@ def _flag_pair(kind: Kind, studies: list[Study], number: int, random: Random) ->
     else:
         axis = int(np.argmax(np.abs(moving.grid.directions[0])))
         moving = Volume(np.flip(moving.array, axis), moving.affine)
-    return Pair(kind, pair.group, pair.name, pair.fixed, moving, truth)
+    return Pair(number, kind, pair.group, pair.name, pair.fixed, moving, truth)
 
 
 def _pair(
@@ -98,7 +99,7 @@ def _pair(
     truth = change @ study.truth[fixed_name, moving_name]
     moving = Volume(moving.array, change @ moving.affine)
     name = f"{study.name} {fixed_name}-{moving_name}"
-    return Pair(kind, study.group, name, cropped(fixed, random, crop), cropped(moving, random, crop), truth)
+    return Pair(number, kind, study.group, name, cropped(fixed, random, crop), cropped(moving, random, crop), truth)
 
 
 def perturbation(volume: Volume, random: Random, shift_mm: float, turn_deg: float) -> Affine:

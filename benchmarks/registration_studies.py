@@ -71,7 +71,9 @@ class Study:
 
 def find_studies(data: Path) -> Iterator[Study]:
     """The two raw studies and every second LGG patient, of whom some are for either group."""
-    yield _study("tcga-fg-6692", Group.CHOSEN, {name: _nifti(data / "tcga-fg-6692" / f"{name}.nii.gz") for name in TCGA})
+    yield _study(
+        "tcga-fg-6692", Group.CHOSEN, {name: _nifti(data / "tcga-fg-6692" / f"{name}.nii.gz") for name in TCGA}
+    )
     yield _study(
         "study-siemens",
         Group.TESTED,
@@ -86,7 +88,9 @@ def find_studies(data: Path) -> Iterator[Study]:
                 yield _study(folder.name, group, series, settings=NEAR)
 
 
-def _study(name: str, group: Group, series: Mapping[str, Volume], *, settings: RigidSettings = FINE, aligned: bool = False) -> Study:
+def _study(
+    name: str, group: Group, series: Mapping[str, Volume], *, settings: RigidSettings = FINE, aligned: bool = False
+) -> Study:
     """Consensus of every way from one series to another; `aligned`: their makers did it, the ways only verify."""
     prepared = {key: pyramid(volume, settings) for key, volume in series.items()}
     direct = {

@@ -87,7 +87,9 @@ def _starts(fixed: ScaledImage, moving: ScaledImage, frame: PoseFrame, settings:
     values = Similarity(draw_samples(few, frame, count, settings.seed), others).values(poses)
     kept = lowest(poses, values, settings.starts_kept, settings.start_apart_mm)
     found = _descents(few, others, frame, kept, settings.glance, settings)
-    return lowest([pose for _, pose in found], [value for value, _ in found], settings.glances_kept, settings.start_apart_mm / 2)
+    return lowest(
+        [pose for _, pose in found], [value for value, _ in found], settings.glances_kept, settings.start_apart_mm / 2
+    )
 
 
 def _descents(

@@ -22,6 +22,12 @@ MIN_SHARE = 0.05
 """Of the samples; fewer inside the moving image carry no statistics."""
 BATCH_SAMPLES = 16_000
 """Judged together: about what the processor's cache holds."""
+BRIGHTEST_PERCENT = 0.5
+"""Vessels and fat, which share the last bin."""
+MAX_COUNTED = 50_000
+"""Voxels from which the percentile is taken."""
+LEAST_INFORMATION = 1e-6
+"""Nats; a single value tells nothing but what rounding adds."""
 LEAST_SHARE = 1e-12
 """Of the samples, in a bin that holds none: keeps its logarithm finite."""
 
@@ -33,6 +39,16 @@ class ScaledImage:
     sampler: Sampler
     grid: Grid
     bins: int
+
+    @classmethod
+    def of(cls, array: Values, grid: Grid, bins: int) -> ScaledImage:
+        """Of an image (i, j, k); a single value everywhere becomes 0."""
+        counted = array.ravel(order="K")[:: max(1, array.size // MAX_COUNTED)]
+        low, high = float(array.min()), float(np.percentile(counted, 100 - BRIGHTEST_PERCENT))
+        last = np.nextafter(np.float32(bins - 1), np.float32(0))
+        scale = float(last) / (high - low) if high > low else 0.0
+        places = (array - np.float32(low)) * np.float32(scale)
+        return cls(Sampler.of(np.clip(places, 0, last, out=places)), grid, bins)
 
     def with_bins(self, bins: int) -> ScaledImage:
         """The same image over another number of bins."""
@@ -54,10 +70,13 @@ class FixedSamples:
     frame: PoseFrame
 
 
-def draw_samples(image: ScaledImage, frame: PoseFrame, count: int, seed: int, inside: Mask | None = None) -> FixedSamples:
-    """About `count` points scattered evenly over the voxels of `image` that lie `inside` (all of them): the same on every call.
+def draw_samples(
+    image: ScaledImage, frame: PoseFrame, count: int, seed: int, inside: Mask | None = None
+) -> FixedSamples:
+    """Return about `count` points, scattered evenly over the voxels of `image` that lie `inside` (default: all).
 
-    Each is anywhere in its voxel, as points of a lattice would meet those of the other image in step.
+    They are the same on every call. Each is anywhere in its voxel, as points of a lattice would meet those of the
+    other image in step; one beyond the outer voxels' centres is mirrored at them.
     """
     random = np.random.default_rng(seed)
     shape = image.grid.shape
@@ -65,7 +84,8 @@ def draw_samples(image: ScaledImage, frame: PoseFrame, count: int, seed: int, in
     count = min(count, len(voxels))
     chosen = voxels[((np.arange(count) + random.random(count)) * (len(voxels) / max(1, count))).astype(np.intp)]
     index = np.stack(np.unravel_index(chosen, shape)) + random.random((3, count)) - 0.5
-    index = np.clip(index, 0, np.array(shape)[:, None] - 1).astype(np.float32)
+    last = np.array(shape)[:, None] - 1
+    index = np.clip(last - np.abs(last - np.abs(index)), 0, last).astype(np.float32)
     values, _ = image.sampler.values(index)
     to_points = image.grid.affine.copy()
     to_points[:3, 3] -= frame.centre
@@ -99,7 +119,7 @@ class Similarity:
         return np.concatenate([value for value, _ in found]), np.concatenate([gradient for _, gradient in found])
 
     def joints(self, matrices: Floats) -> tuple[Floats, Floats]:
-        """The joint histograms (n, bins, bins), fixed before moving, of poses (n, 4, 4), and how many samples each holds.
+        """The joint histograms (n, bins, bins; fixed, moving) of poses (n, 4, 4), and how many samples each holds.
 
         A sample outside the moving image is left out; one inside counts for two neighbouring bins of that image.
         """
@@ -163,10 +183,15 @@ def _entropy(shares: Floats) -> Floats:
 
 
 def _nmi(joint: Floats) -> tuple[Floats, Floats]:
-    """(H(f) + H(m)) / H(f, m) of joint distributions, and its derivatives (n, bins, bins) up to a constant in each row."""
+    """(H(f) + H(m)) / H(f, m) of joint distributions, and its derivatives (n, bins, bins), up to a constant a row.
+
+    -inf and zeros where one image tells nothing of the other.
+    """
     sides, together = information(joint)
-    together = np.where(together > 0, together, np.inf)
-    nmi = np.where(np.isfinite(together), sides / together, 1.0)
+    telling = sides - together > LEAST_INFORMATION
+    together = np.where(telling, together, np.inf)
+    nmi = np.where(telling, sides, -np.inf) / np.where(telling, together, 1.0)
     log_joint = np.log(np.maximum(joint, LEAST_SHARE))
     log_moving = np.log(np.maximum(joint.sum(axis=1), LEAST_SHARE))
-    return nmi, (nmi[:, None, None] * log_joint - log_moving[:, None, :]) / together[:, None, None]
+    slope = np.where(telling, nmi, 0.0)[:, None, None] * log_joint - log_moving[:, None, :]
+    return nmi, slope / together[:, None, None]

@@ -60,7 +60,7 @@ def turn_jacobians(turns_rad: Floats) -> Floats:
 
 
 def _series(turns_rad: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """The cross-product matrix of w, its square, and sin t / t, (1 - cos t) / t^2, (t - sin t) / t^3 of its length t."""
+    """The cross-product matrix of w, its square; sin t / t, (1 - cos t) / t^2, (t - sin t) / t^3 of its length t."""
     cross = np.zeros((len(turns_rad), 3, 3))
     x, y, z = turns_rad.T
     cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -z, y, -x

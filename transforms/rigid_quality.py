@@ -56,12 +56,20 @@ class Quality:
 
 def judge(fixed: Pyramid, moving: Pyramid, matrix_ras: Affine) -> Quality:
     """Return the quality of `matrix_ras` (fixed point to moving point, RAS mm), on the pyramids' middle levels."""
-    points = fixed.middle.grid.points(np.argwhere(fixed.head)[:: max(1, int(fixed.head.sum()) // SAMPLES)])
-    moved = affine_points(matrix_ras[None], points.T.astype(np.float32))[:, 0].T if len(points) else points
-    displacement = float(np.linalg.norm(moved - points, axis=1).mean()) if len(points) else 0.0
+    displacement = _displacement_mm(fixed, matrix_ras)
     before, after = (_overlap(fixed, moving, matrix) for matrix in (np.eye(4), matrix_ras))
     after |= _sharpness(fixed, moving, matrix_ras)
     return Quality(before, after, displacement, _reason(after))
+
+
+def _displacement_mm(fixed: Pyramid, matrix_ras: Affine) -> float:
+    """How far the head's voxels move on average."""
+    head = np.argwhere(fixed.head)
+    if not len(head):
+        return 0.0
+    points = fixed.middle.grid.points(head[:: max(1, len(head) // SAMPLES)])
+    moved = np.einsum("ij,nj->ni", matrix_ras[:3, :3] - np.eye(3), points) + matrix_ras[:3, 3]
+    return float(np.sqrt((moved**2).sum(axis=1)).mean())
 
 
 def _overlap(fixed: Pyramid, moving: Pyramid, matrix_ras: Affine) -> dict[str, float]:
@@ -108,7 +116,7 @@ def _sharpness(fixed: Pyramid, moving: Pyramid, matrix_ras: Affine) -> dict[str,
 
 
 def _disturbances(frame: PoseFrame) -> list[Affine]:
-    """None; then shifts by DISTURB_MM along and turns by DISTURB_DEG about each RAS axis through the centre, both ways."""
+    """None; then shifts by DISTURB_MM along and turns by DISTURB_DEG about each RAS axis, both ways."""
     poses = [np.eye(4)]
     for axis, sign in product(range(3), (1.0, -1.0)):
         shift, turn = np.eye(4), np.eye(4)

@@ -58,7 +58,7 @@ class RigidSettings:
     glances_kept: int = 3
     bins: int = 32
     seed: int = 1
-    min_voxels: int = 24
+    min_voxels: int = 20
     max_samples: int = 20_000
 
     def __post_init__(self) -> None:

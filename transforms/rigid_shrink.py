@@ -32,9 +32,7 @@ def shrink(volume: Volume, factors: tuple[int, int, int]) -> Volume:
         return Volume(np.asarray(volume.array, dtype=np.float32), volume.affine)
     total = np.zeros_like(volume.array, shape=shape, dtype=np.float32)
     for start in product(*map(range, factors)):
-        total += volume.array[
-            tuple(slice(s, n * f, f) for s, n, f in zip(start, shape, factors, strict=True))
-        ]
+        total += volume.array[tuple(slice(s, n * f, f) for s, n, f in zip(start, shape, factors, strict=True))]
     total /= np.float32(np.prod(factors))
     affine = volume.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ ((np.array(factors) - 1) / 2)
@@ -52,7 +50,10 @@ def blur(array: npt.NDArray[np.float32], sigma_voxels: npt.NDArray[np.float64]) 
         weights /= weights.sum()
         n = array.shape[axis]
         padded = np.pad(array, [(reach, reach) if other == axis else (0, 0) for other in range(3)], mode="edge")
-        parts = [padded[tuple(slice(at, at + n) if other == axis else slice(None) for other in range(3))] for at in range(2 * reach + 1)]
+        parts = [
+            padded[tuple(slice(at, at + n) if other == axis else slice(None) for other in range(3))]
+            for at in range(2 * reach + 1)
+        ]
         array = parts[reach] * np.float32(weights[reach])
         for at in range(reach):
             both = parts[at] + parts[-1 - at]

@@ -29,7 +29,9 @@ def start_poses(fixed: ScaledImage, moving: ScaledImage, settings: RigidSettings
     return np.hstack([np.repeat(shifts, len(turns), axis=0), np.tile(turns, (len(shifts), 1))])
 
 
-def lowest(poses: Sequence[Floats] | Floats, values: Sequence[float] | Floats, kept: int, apart_mm: float) -> list[Floats]:
+def lowest(
+    poses: Sequence[Floats] | Floats, values: Sequence[float] | Floats, kept: int, apart_mm: float
+) -> list[Floats]:
     """Return at most `kept` poses of finite value, lowest first, of those less than `apart_mm` from a lower one none.
 
     Of equal ones the first is kept.
