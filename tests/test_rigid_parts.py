@@ -88,7 +88,7 @@ def test_samples_are_spread_and_drawn_alike():
     )
     mask = np.zeros((20, 30, 10), dtype=bool)
     mask[5:9, 5:9, 5:9] = True
-    inside = draw_samples(image, frame, 1500, seed=3, inside=mask)
+    inside = draw_samples(image, frame, 1500, seed=3, region=(image.grid, mask))
     back = np.linalg.inv(AFFINE[:3, :3]) @ (inside.points + frame.centre[:, None] - AFFINE[:3, 3:])
     assert len(inside.rows) == 64 and back.min() > 4.49 and back.max() < 8.51
 

@@ -71,25 +71,27 @@ class FixedSamples:
 
 
 def draw_samples(
-    image: ScaledImage, frame: PoseFrame, count: int, seed: int, inside: Mask | None = None
+    image: ScaledImage, frame: PoseFrame, count: int, seed: int, region: tuple[Grid, Mask] | None = None
 ) -> FixedSamples:
-    """Return about `count` points, scattered evenly over the voxels of `image` that lie `inside` (default: all).
+    """Return about `count` points, scattered evenly over the voxels of a `region` of `image` (default: all of it).
 
     They are the same on every call. Each is anywhere in its voxel, as points of a lattice would meet those of the
     other image in step; one beyond the outer voxels' centres is mirrored at them.
     """
     random = np.random.default_rng(seed)
-    shape = image.grid.shape
-    voxels = np.arange(np.prod(shape)) if inside is None else np.flatnonzero(inside)
+    grid = image.grid if region is None else region[0]
+    voxels = np.arange(np.prod(grid.shape)) if region is None else np.flatnonzero(region[1])
     count = min(count, len(voxels))
     chosen = voxels[((np.arange(count) + random.random(count)) * (len(voxels) / max(1, count))).astype(np.intp)]
-    index = np.stack(np.unravel_index(chosen, shape)) + random.random((3, count)) - 0.5
-    last = np.array(shape)[:, None] - 1
+    index = np.stack(np.unravel_index(chosen, grid.shape)) + random.random((3, count)) - 0.5
+    last = np.array(grid.shape)[:, None] - 1
     index = np.clip(last - np.abs(last - np.abs(index)), 0, last).astype(np.float32)
-    values, _ = image.sampler.values(index)
-    to_points = image.grid.affine.copy()
+    to_points = grid.affine.copy()
     to_points[:3, 3] -= frame.centre
-    return FixedSamples(affine_points(to_points[None], index)[:, 0], values.astype(np.intp), frame)
+    to_image = np.linalg.inv(image.grid.affine) @ grid.affine
+    points, places = affine_points(np.stack([to_points, to_image]), index).transpose(1, 0, 2)
+    values, _ = image.sampler.values(places)
+    return FixedSamples(points, values.astype(np.intp), frame)
 
 
 class Similarity:

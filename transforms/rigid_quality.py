@@ -22,7 +22,7 @@ from scanweave.transforms.rigid_sampling import Sampler, affine_points
 
 Floats = npt.NDArray[np.float64]
 
-SAMPLES = 10_000
+SAMPLES = 15_000
 SEED = 1
 MIN_POINTS = 200
 """Fewer common points than this carry no statistics."""
@@ -31,8 +31,8 @@ DISTURB_DEG = 4.0
 EDGE_VOXELS = 0.5
 """The field of view ends at the outer voxels' edges."""
 
-MIN_SHARPNESS = 0.19
-MIN_MARGIN = 0.10
+MIN_SHARPNESS = 0.165
+MIN_MARGIN = 0.05
 MIN_HEAD_IN_VIEW = 0.5
 
 
@@ -55,7 +55,10 @@ class Quality:
 
 
 def judge(fixed: Pyramid, moving: Pyramid, matrix_ras: Affine) -> Quality:
-    """Return the quality of `matrix_ras` (fixed point to moving point, RAS mm), on the pyramids' middle levels."""
+    """Return the quality of `matrix_ras` (fixed point to moving point, RAS mm).
+
+    The heads are compared at the pyramids' middle levels; how sharp the alignment is shows best at the finest.
+    """
     displacement = _displacement_mm(fixed, matrix_ras)
     before, after = (_overlap(fixed, moving, matrix) for matrix in (np.eye(4), matrix_ras))
     after |= _sharpness(fixed, moving, matrix_ras)
@@ -104,8 +107,8 @@ def _sharpness(fixed: Pyramid, moving: Pyramid, matrix_ras: Affine) -> dict[str,
     if not fixed.head.any():
         return flat
     frame = PoseFrame(fixed.middle.grid.points([np.argwhere(fixed.head).mean(axis=0)])[0])
-    samples = draw_samples(fixed.middle, frame, SAMPLES, SEED, fixed.head)
-    similarity = Similarity(samples, moving.middle)
+    samples = draw_samples(fixed.levels[-1], frame, SAMPLES, SEED, (fixed.middle.grid, fixed.head))
+    similarity = Similarity(samples, moving.levels[-1])
     joints, held = similarity.joints(matrix_ras @ np.array(_disturbances(frame)))
     sides, together = information(joints / np.maximum(held, 1)[:, None, None])
     known = np.where(held < MIN_POINTS, 0.0, sides - together)
