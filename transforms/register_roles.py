@@ -14,7 +14,9 @@ from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.image import Image
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import RigidResult, RigidSettings, estimate_rigid
+from scanweave.transforms.rigid import RigidResult, estimate_rigid
+from scanweave.transforms.rigid_pyramid import pyramid
+from scanweave.transforms.rigid_settings import RigidSettings
 from scanweave.transforms.step import DictionaryStep, Keys
 from scanweave.transforms.view_volume import ViewVolume, view_of_moved, view_volume
 from scanweave.transforms.volumes import PREPARED, unseen_key
@@ -64,11 +66,12 @@ class RegisterRolesd(DictionaryStep):
     def _estimate(
         self, fixed: Volume, moving: Mapping[Hashable, Volume], same_frame: Collection[Hashable]
     ) -> dict[Hashable, RigidResult]:
-        """Side by side, a thread each: SimpleITK computes without Python's lock, and with one thread of its own."""
+        """Side by side, a thread each: numpy computes without Python's lock."""
+        target = pyramid(fixed, self.settings)
         with ThreadPoolExecutor(max_workers=max(len(moving), 1)) as threads:
             begun = {
                 key: threads.submit(
-                    estimate_rigid, fixed, volume, try_identity=key in same_frame, settings=self.settings
+                    estimate_rigid, target, volume, try_identity=key in same_frame, settings=self.settings
                 )
                 for key, volume in moving.items()
             }
