@@ -27,7 +27,7 @@ from journal import Journal, sources
 from machine import conditions
 from page import write
 from runs import Run, Workplace, take_turns, to_do
-from steps import size_of
+from steps import voxel_mb
 from table import rows
 
 WORK = BENCHMARKS / ".work"
@@ -106,7 +106,11 @@ def _limits(study: Study) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, BENCHMARKS / "limits.py", *files], stdout=subprocess.PIPE, text=True, check=True
     )
-    return {**json.loads(done.stdout), **size_of(study)}
+    counted = subprocess.run(
+        [sys.executable, BENCHMARKS / "network_slices.py", study.folder], stdout=subprocess.PIPE, text=True
+    )
+    slices = {"slices": int(counted.stdout)} if counted.returncode == 0 else {}  # else scanweave's own run says why
+    return {**json.loads(done.stdout), "voxel_mb": voxel_mb(study), **slices}
 
 
 def _environment(name: str, work: Path) -> Environment | str:

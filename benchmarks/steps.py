@@ -20,41 +20,21 @@ SMALL_S = 0.01
 TITLES = {"Infer": "Infer (network)"}
 
 
-def size_of(study: Study) -> dict[str, float]:
-    """`slices` that the network would see of the whole FLAIR, and `voxel_mb` of the three series as float32."""
-    grids = {role: _grid(path) for role, path in study.series.items()}
-    voxels = sum(math.prod(shape) for shape, _ in grids.values())
-    return {"slices": _axial_slices(*grids["flair"]), "voxel_mb": voxels * VOXEL_BYTES / 1e6}
+def voxel_mb(study: Study) -> float:
+    """Of the three series as float32, 10^6 bytes."""
+    return sum(math.prod(_shape(path)) for path in study.series.values()) * VOXEL_BYTES / 1e6
 
 
-def _grid(path: Path) -> tuple[tuple[int, ...], Any]:
-    """Shape and affine; of a DICOM folder, (columns, rows, files) and None: both real studies are axial."""
+def _shape(path: Path) -> tuple[int, ...]:
+    """Of a NIfTI file or a folder of DICOM slices."""
     import nibabel as nib
     import pydicom
 
     if path.is_file():
-        image = nib.load(path)
-        return image.shape[:3], image.affine
+        return nib.load(path).shape[:3]
     files = sorted(path.iterdir())
     header = pydicom.dcmread(files[0], stop_before_pixels=True)
-    return (header.Columns, header.Rows, len(files)), None
-
-
-def _axial_slices(shape: tuple[int, ...], affine: Any) -> int:
-    """As the shipped bundle's AxialPlanesd turns them."""
-    import nibabel as nib
-    import numpy as np
-
-    from scanweave.transforms.axial_planes import AxialPlanesd, axial_grid, slice_angle
-    from scanweave.transforms.geometry import Grid
-
-    if affine is None:
-        return shape[2]
-    grid, planes = Grid(shape, np.asarray(affine, dtype=np.float64)), AxialPlanesd("flair")
-    angle = slice_angle(grid)
-    if angle is not None and angle <= planes.max_angle:
-        return shape[nib.orientations.io_orientation(affine)[:, 0].tolist().index(2)]
-    return int(axial_grid(grid, planes.slice_spacing, planes.plane_spacing).shape[2])
+    return (header.Columns, header.Rows, len(files))
 
 
 def network_limit_s(slices: int, gflops: float) -> float:
@@ -79,18 +59,21 @@ def steps_table(studies: Mapping[str, Mapping[str, Any]], contender: str) -> str
     heads = ["step, wall s", *found]
     lines = ["### What each step costs", "", TEXT, "", line(heads), line(["---"] + ["---:"] * len(found))]
     lines += [line([TITLES.get(name, name), *(_number(value) for value in values)]) for name, values in rows]
+    lines.append(line(["slices in the network", *(str(one.get("slices", "")) for one in limits)]))
     lines += [line([title, *(_number(made(one)) for one in limits)]) for title, made in LIMITS.items()]
     return "\n".join(lines) + "\n"
 
 
 TEXT = (
     "Of scanweave, from its result.json, with what lies around the steps. Below, in the same units, what the machine "
-    "allows: the network's arithmetic for every axial slice (12.07 GMAC each) at the speed of a large fp32 matrix "
+    "allows: the network's arithmetic (12.07 GMAC a slice) at the speed of a large fp32 matrix "
     "product on all cores; decompressing the input on one core; copying the three series as float32 once "
     "through memory, which each step that touches every voxel needs at least."
 )
 LIMITS: Mapping[str, Callable[[Mapping[str, float]], float | None]] = {
-    "limit: network in fp32": lambda one: network_limit_s(one["slices"], one["matmul_gflops"]) if one else None,
+    "limit: network in fp32": lambda one: (
+        network_limit_s(one["slices"], one["matmul_gflops"]) if one.get("slices") else None
+    ),
     "limit: reading the files": lambda one: one.get("decode_s"),
     "limit: one pass over the voxels": lambda one: one["voxel_mb"] * 2 / 1e3 / one["copy_gb_s"] if one else None,
 }
