@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +102,32 @@ time.sleep(60)
     assert not Path(f"/proc/{pid}").exists()
     large = run("import time; held = bytearray(200_000_000); time.sleep(60)", tmp_path, Limits(memory_mb=100))
     assert large.stopped == "wanted more than 0.1 GB of memory" and large.wall_s < 30
+
+
+def test_command_does_not_outlive_the_harness(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(BENCHMARKS)!r})
+from pathlib import Path
+from measure import measure
+sleeps = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+measure([sys.executable, "-c", sleeps], folder=Path("."), log=Path("log.txt"))
+"""
+    harness = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    log = tmp_path / "log.txt"
+    until(lambda: log.is_file() and log.read_text().endswith("\n"))
+    command = Path(f"/proc/{int(log.read_text())}")
+    assert command.exists()
+    harness.kill()
+    harness.wait()
+    until(lambda: not command.exists())
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_exit_codes(tmp_path: Path) -> None:
