@@ -52,7 +52,7 @@ def steps_table(studies: Mapping[str, Mapping[str, Any]], contender: str) -> str
     around = [median(run["measured"]["wall_s"] - sum(run["steps"].values()) for run in runs) for runs in found.values()]
     limits = [studies[name].get("limits", {}) for name in found]
     rows = [
-        ("start, imports, network, exit", around),
+        ("start, imports, exit", around),
         *table.items(),
         ("whole run", [median(run["measured"]["wall_s"] for run in runs) for runs in found.values()]),
     ]

@@ -301,7 +301,7 @@ def test_steps_lie_beside_their_limits() -> None:
     lines = table.splitlines()
     assert "| step, wall s | study |" in lines, "a study whose runs say nothing of steps has no column"
     assert "| LoadStudy | 2.00 |" in lines and "| Infer (network) | 4.00 |" in lines and "| Report | 0.50 |" in lines
-    assert "| start, imports, network, exit | 6.00 |" in lines, "of 10 s wall, the median of 6, 2.5 and 7"
+    assert "| start, imports, exit | 6.00 |" in lines, "of 10 s wall, the median of 6, 2.5 and 7"
     assert f"| limit: network in fp32 | {26 * 2 * GMAC_A_SLICE / 100:.2f} |" in lines
     assert "| limit: reading the files | 0.50 |" in lines and "| limit: one pass over the voxels | 0.0020 |" in lines
     assert network_limit_s(26, 100.0) == pytest.approx(6.2764)
