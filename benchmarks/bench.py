@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """scanweave and its alternatives on the same studies in turn: docs/performance.json, the tables of docs/performance.md.
 
-    benchmarks/bench.py [--studies LIST] [--contenders LIST] [--rounds N] [--out FOLDER]
+    benchmarks/bench.py [--studies LIST] [--contenders LIST] [--rounds N] [--resume] [--out FOLDER]
 
 Each contender runs in an environment of its own, made at first use below benchmarks/.work/; real scans are found
-through SCANWEAVE_DATA. Research use only, not a medical device.
+through SCANWEAVE_DATA. Each study is written when it is done, beside those that other calls have measured; `--resume`
+takes up a call that was interrupted, or adds rounds. Research use only, not a medical device.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench_studies import STUDY_NAMES, Study, find_study
+from bench_studies import STUDY_NAMES, WARM_UP, Study, find_study
 from contenders import CONTENDERS, Contender
 from environments import BENCHMARKS, CHECKOUT, Environment, EnvironmentFailure, environment
+from journal import Journal, sources
 from machine import conditions
-from runs import Run, take_turns
-from table import growth, legend, put_between_markers, rows, section
+from page import write
+from runs import Run, Workplace, take_turns, to_do
+from steps import voxel_mb
+from table import rows
 
 WORK = BENCHMARKS / ".work"
-JSON, PAGE = "performance.json", "performance.md"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     (options.work / ".gitignore").write_text("*\n")
     places = {name: _environment(name, options.work) for name in dict.fromkeys(one.requirements for one in chosen)}
+    bench = _Bench(chosen, Workplace(places, options.work / "runs", options.limit), options)
     measured = 0
     for name in options.studies:
         try:
@@ -42,42 +48,69 @@ def main(arguments: list[str] | None = None) -> int:
         except FileNotFoundError as error:
             print(f"left out: {error}")
             continue
-        _measure(study, chosen, places, options)
+        bench.measure(study)
         measured += 1
     return 0 if measured else 1
 
 
-def _measure(
-    study: Study, chosen: list[Contender], places: dict[str, Environment | str], options: argparse.Namespace
-) -> None:
-    """All rounds of one study; written at once, for a run may last hours."""
-    at = conditions(CHECKOUT)
-    done = []
-    for run in take_turns(chosen, study, places, options.rounds, options.work / "runs", options.limit):
-        print(_said(run), flush=True)
-        done.append(run)
-    entry = {
-        "what": study.what,
-        "rounds": options.rounds,
-        "conditions": at,
-        "packages": {name: place.packages for name, place in places.items() if isinstance(place, Environment)},
-        "rows": [asdict(row) for row in rows(done)],
-        "runs": [asdict(run) for run in done],
-    }
-    write(study.name, entry, options.out)
+class _Bench:
+    """Studies one after the other, all contenders on each."""
+
+    def __init__(self, chosen: list[Contender], place: Workplace, options: argparse.Namespace) -> None:
+        self.chosen = chosen
+        self.place = place
+        self.options = options
+        self.warm = False
+
+    def measure(self, study: Study) -> None:
+        """All rounds of one study; on disk after each run, for a study may last hours."""
+        at = {**conditions(CHECKOUT), "sources": sources()}
+        journal = Journal(self.options.work / "journal" / f"{study.name}.json", at)
+        names = {contender.name for contender in self.chosen}
+        done = [run for run in journal.read() if run.contender in names] if self.options.resume else []
+        left = len(to_do(self.chosen, self.options.rounds, done))
+        print(f"{study.name}: {left} runs to do, {len(done)} taken over", flush=True)
+        if left and not self.warm:
+            self._warm_up()
+        began = time.monotonic()
+        for run in take_turns(self.chosen, study, self.place, self.options.rounds, done):
+            done.append(run)
+            journal.write(done)
+            print(f"{time.monotonic() - began:6.0f} s  {_said(run)}", flush=True)
+        entry = {
+            "what": study.what,
+            "rounds": self.options.rounds,
+            "conditions": at,
+            "limits": _limits(study),
+            "packages": {
+                name: held.packages for name, held in self.place.environments.items() if isinstance(held, Environment)
+            },
+            "rows": [asdict(row) for row in rows(done)],
+            "runs": [asdict(run) for run in done],
+        }
+        write(study.name, entry, self.options.out)
+
+    def _warm_up(self) -> None:
+        """One run of each on the smallest phantom, not counted: no number is to hold what a first run compiles."""
+        study = find_study(WARM_UP, self.options.data, self.options.work / "studies")
+        place = replace(self.place, folder=self.options.work / "warm-up")
+        for run in take_turns(self.chosen, study, place, 1):
+            print(f"{'warm-up':>8}  {_said(run)}", flush=True)
+        self.warm = True
 
 
-def write(name: str, entry: dict[str, object], out: Path) -> None:
-    """Put one study's entry into the JSON and the page in `out`, beside what other runs measured."""
-    out.mkdir(parents=True, exist_ok=True)
-    path, page = out / JSON, out / PAGE
-    studies = json.loads(path.read_text())["studies"] if path.is_file() else {}
-    studies[name] = entry
-    ordered = {known: studies[known] for known in STUDY_NAMES if known in studies}
-    path.write_text(json.dumps({"studies": ordered}, indent=1) + "\n")
-    parts = [legend(), *(section(known, measured) for known, measured in ordered.items()), growth(ordered)]
-    old = page.read_text() if page.is_file() else "# Performance\n"
-    page.write_text(put_between_markers(old, "\n".join(part for part in parts if part)))
+def _limits(study: Study) -> dict[str, float]:
+    """Of the machine and of the study: what no program does faster."""
+    files = [str(path) for path in study.series.values() if path.is_file()]
+    files += [str(path) for folder in study.series.values() if folder.is_dir() for path in folder.iterdir()]
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "limits.py", *files], stdout=subprocess.PIPE, text=True, check=True
+    )
+    counted = subprocess.run(
+        [sys.executable, BENCHMARKS / "network_slices.py", study.folder], stdout=subprocess.PIPE, text=True
+    )
+    slices = {"slices": int(counted.stdout)} if counted.returncode == 0 else {}  # else scanweave's own run says why
+    return {**json.loads(done.stdout), "voxel_mb": voxel_mb(study), **slices}
 
 
 def _environment(name: str, work: Path) -> Environment | str:
@@ -85,6 +118,7 @@ def _environment(name: str, work: Path) -> Environment | str:
     try:
         return environment(name, work / "environments")
     except EnvironmentFailure as failure:
+        print(f"environment {name}: {failure}", flush=True)
         return str(failure)
 
 
@@ -103,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--studies", type=_some_of(STUDY_NAMES), default=STUDY_NAMES, help=", ".join(STUDY_NAMES))
     parser.add_argument("--contenders", type=_some_of(names), default=names, help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--resume", action="store_true", help="measure only what an earlier call left undone")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "docs", help="where page and JSON are (docs)")
     parser.add_argument("--limit", type=float, default=1800.0, metavar="S", help="seconds after which a run is ended")
     parser.add_argument("--data", type=Path, default=Path(data), help="the real scans (SCANWEAVE_DATA)")

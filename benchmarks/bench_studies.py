@@ -50,6 +50,8 @@ PHANTOMS: Mapping[str, Size] = {
     "phantom-0.5mm": Size((512, 448, 384), (0.5, 0.5, 0.5), "sagittal"),
 }
 STUDY_NAMES = (*REAL, *PHANTOMS)
+WARM_UP = "phantom-10"
+"""The smallest: what a first run compiles and reads from disk is not to be in any number."""
 
 
 def find_study(name: str, data: Path, cache: Path) -> Study:

@@ -51,6 +51,12 @@ def _registrator(method: str, what: str, requirements: str) -> Contender:
     return Contender(f"{method} (registration)", what, Task.REGISTRATION, requirements, command, TRANSFORMS)
 
 
+def _recipe_with(method: str) -> Contender:
+    command = _recipe("public_recipe.py", "--checkout", "{checkout}", "--registrator", method)
+    what = f"as the public recipe, registered by {method} as below"
+    return Contender(f"public recipe with {method}", what, Task.STUDY, f"{method}.txt", command, STUDY_RESULT)
+
+
 CONTENDERS: tuple[Contender, ...] = (
     Contender(
         "scanweave",
@@ -61,6 +67,14 @@ CONTENDERS: tuple[Contender, ...] = (
         STUDY_RESULT,
     ),
     Contender(
+        "scanweave fp32",
+        "the same with `--precision fp32`: not the same where the CPU computes fast in fewer bits",
+        Task.STUDY,
+        "scanweave.txt",
+        ("{bin}/scanweave", "segment", "{folder}", "-o", "{out}", "--precision", "fp32"),
+        STUDY_RESULT,
+    ),
+    Contender(
         "public recipe",
         "MONAI transforms, SimpleITK's usual rigid registration, eager fp32 network, all slices in one batch",
         Task.STUDY,
@@ -68,6 +82,8 @@ CONTENDERS: tuple[Contender, ...] = (
         _recipe("public_recipe.py", "--checkout", "{checkout}"),
         STUDY_RESULT,
     ),
+    _recipe_with("greedy"),
+    _recipe_with("elastix"),
     Contender(
         "brainles-preprocessing",
         "its native-space preprocessor with the default registrator (ANTs), no brain extraction; network as above",

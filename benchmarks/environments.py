@@ -30,7 +30,7 @@ PACKAGE = (
 """What a wheel of scanweave is built from."""
 PINS = ("setup.cfg", "constraints.txt")
 """What its dependencies depend on."""
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info")
+NOT_SOURCES = ("__pycache__", "*.egg-info")
 WHEEL = "{wheel}"
 """Stands in a requirements file for the wheel of this checkout."""
 
@@ -102,7 +102,7 @@ def _copied(target: Path) -> Path:
     target.mkdir()
     for name in PACKAGE:
         if (CHECKOUT / name).is_dir():
-            shutil.copytree(CHECKOUT / name, target / name, ignore=LEFT_OUT)
+            shutil.copytree(CHECKOUT / name, target / name, ignore=shutil.ignore_patterns(*NOT_SOURCES))
         else:
             shutil.copy2(CHECKOUT / name, target / name)
     return target

@@ -19,13 +19,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 SAMPLE_S = 0.1
 """Between two looks at the memory of several processes; one alone is measured exactly by the kernel."""
 SAMPLING_SHARE = 20
 """At least so many times as long as a look takes is waited until the next: it must not slow what it measures."""
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 NOT_STARTED = 127
 """Exit code where the command could not be started, as of a shell."""
 PAGE_KB = resource.getpagesize() // 1024
@@ -110,7 +111,10 @@ class _Watch(threading.Thread):
 
 def _supervise(request: Mapping[str, Any]) -> Measured:
     """Start, watch, wait for, and count."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, _leave)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)  # a command does not outlive the harness
     watch = _Watch(Limits(**request["limits"]))
     code = NOT_STARTED
     began = time.perf_counter()
@@ -137,6 +141,11 @@ def _supervise(request: Mapping[str, Any]) -> Measured:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak_kb = max(used.ru_maxrss, watch.peak_kb)
     return Measured(wall, used.ru_utime + used.ru_stime, peak_kb * 1024 / 1e6, code, watch.stopped)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """On the way out of `_supervise` everything is ended."""
+    raise SystemExit(128 + number)
 
 
 def _end_rest() -> None:

