@@ -15,9 +15,10 @@ from scipy.spatial.transform import Rotation
 from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.rigid_descent import descend
 from scanweave.transforms.rigid_head import filled, head_mask
-from scanweave.transforms.rigid_metric import ScaledImage, Similarity, draw_samples
+from scanweave.transforms.rigid_metric import Similarity
 from scanweave.transforms.rigid_pose import TURN_RADIUS_MM, PoseFrame, rotations, turn_jacobians
 from scanweave.transforms.rigid_pyramid import pyramid
+from scanweave.transforms.rigid_samples import ScaledImage, draw_samples
 from scanweave.transforms.rigid_sampling import Sampler, affine_points
 from scanweave.transforms.rigid_settings import Descent
 from scanweave.transforms.rigid_shrink import blur, shrink
