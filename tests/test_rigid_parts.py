@@ -210,6 +210,12 @@ def test_a_descent_keeps_to_its_evaluations_and_never_rises():
     assert value <= rough(start[None])[0][0] and value == rough(place[None])[0][0]
 
 
+def test_a_gradient_that_lies_leads_nowhere():
+    ((value, place),) = descend(lambda places: ((places**2).sum(axis=1), -2 * places), [np.array([3.0, -2.0])], HOW)
+    np.testing.assert_array_equal(place, [3, -2])
+    assert value == 13
+
+
 def test_no_value_no_descent():
     nowhere = descend(lambda places: (np.full(len(places), np.inf), np.zeros_like(places)), [np.ones(6)], HOW)
     assert np.isinf(nowhere[0][0])
