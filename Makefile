@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench bundle wheel setup clean
+.PHONY: run test lint bench bench-registration bundle wheel setup clean
 
 setup: $(VENV)/installed
 
@@ -30,6 +30,10 @@ lint: setup
 # scanweave beside its alternatives (docs/performance.md); hours for everything: make bench BENCH="--studies tcga-fg-6692"
 bench: setup
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# How reliably series are registered (docs/registration.md): twenty minutes of one core.
+bench-registration: setup
+	$(BIN)/python benchmarks/registration.py $(BENCH)
 
 # Each bundle as a zip that MONAI can download; needs no environment.
 bundle:

@@ -48,6 +48,7 @@ RAW_SHARE = 0.35
 def main(arguments: list[str] | None = None) -> int:
     """Measure and write."""
     options = _parser().parse_args(arguments)
+    at = conditions(CHECKOUT)
     studies = []
     for study in find_studies(options.data):
         known = f"truth known to {study.spread_mm:.2f} mm, {study.moved_mm:.1f} mm from the header's"
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         _told(str(group), flags)
     if options.rows:
         options.rows.write_text(json.dumps([asdict(row) for row in (*rows, *itk, *flags)]))
-    found = summary(studies, rows, itk, flags) | {"conditions": conditions(CHECKOUT)}
+    found = summary(studies, rows, itk, flags) | {"conditions": at}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "registration.json").write_text(json.dumps(found, indent=1) + "\n")
     path = options.out / "registration.md"
@@ -76,14 +77,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _right(studies: list[Study], count: int) -> Iterator[Pair]:
     """`count` right pairs: of each raw study `RAW_SHARE`, the rest of the LGG patients."""
-    each = round(RAW_SHARE * count)
-    for number, name in enumerate(RAW):
-        yield from right_pairs(
-            [study for study in studies if study.name == name], each, np.random.default_rng((SEED, 10, number))
-        )
+    raw = [[study] for study in studies if study.name in RAW]
     patients = [study for study in studies if study.name not in RAW]
-    mixed = [patients[n] for n in np.random.default_rng((SEED, 11)).permutation(len(patients))]
-    yield from right_pairs(mixed, count - len(RAW) * each, np.random.default_rng((SEED, 12)))
+    for number, one in enumerate(raw):
+        share = RAW_SHARE if patients else 1 / len(raw)
+        yield from right_pairs(one, round(share * count), np.random.default_rng((SEED, 10, number)))
+    if patients:
+        mixed = [patients[n] for n in np.random.default_rng((SEED, 11)).permutation(len(patients))]
+        rest = count - len(raw) * round(RAW_SHARE * count)
+        yield from right_pairs(mixed, rest, np.random.default_rng((SEED, 12)))
 
 
 def _measured(pair: Pair, try_identity: bool) -> Row:

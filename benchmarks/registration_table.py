@@ -123,7 +123,8 @@ def page(found: Mapping[str, Any]) -> str:
     both = {f"the first of each: {name}": row for name, row in found["same pairs"].items()}
     for name, row in (found["right"] | both).items():
         cells = [str(value) for value in row.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        if row["pairs"]:
+            lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| the flag | pairs | failures | not flagged | good | good, flagged |", "|---|---|---|---|---|---|"]
     parts = {f"{kind} ({group})": row for group, kinds in found["flag"].items() for kind, row in kinds.items()}
     for name, row in (parts | {"all but mirrored": found["flag, all but mirrored"]}).items():

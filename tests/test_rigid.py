@@ -174,6 +174,13 @@ def test_a_pose_five_millimetres_off_is_flagged(axis):
     assert wrong.displacement_mm == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_three_millimetres_off_a_neighbour_fits_better(axis):
+    off = judge(pyramid(FLAIR), pyramid(head(0, T1_GRID, seed=1)), rigid(3.0 * np.eye(3)[axis], (0, 0, 0)))
+    assert off.after["margin"] < MIN_MARGIN
+    assert off.reason
+
+
 def test_planes_may_differ():
     """A sagittal series against an axial one: nothing but the affines says which voxel axis is which."""
     affine = np.array([[0, 0, 5.0, -75], [-3.0, 0, 0, 105], [0, 3.0, 0, -105], [0, 0, 0, 1]])

@@ -15,9 +15,10 @@ from scipy.spatial.transform import Rotation
 from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.rigid_descent import descend
 from scanweave.transforms.rigid_head import filled, head_mask
-from scanweave.transforms.rigid_metric import ScaledImage, Similarity, draw_samples
+from scanweave.transforms.rigid_metric import Similarity
 from scanweave.transforms.rigid_pose import TURN_RADIUS_MM, PoseFrame, rotations, turn_jacobians
 from scanweave.transforms.rigid_pyramid import pyramid
+from scanweave.transforms.rigid_samples import ScaledImage, draw_samples
 from scanweave.transforms.rigid_sampling import Sampler, affine_points
 from scanweave.transforms.rigid_settings import Descent
 from scanweave.transforms.rigid_shrink import blur, shrink
@@ -207,6 +208,12 @@ def test_a_descent_keeps_to_its_evaluations_and_never_rises():
     ((value, place),) = descend(lambda places: (asked.append(1), rough(places))[1], [start], few)
     assert len(asked) <= 7
     assert value <= rough(start[None])[0][0] and value == rough(place[None])[0][0]
+
+
+def test_a_gradient_that_lies_leads_nowhere():
+    ((value, place),) = descend(lambda places: ((places**2).sum(axis=1), -2 * places), [np.array([3.0, -2.0])], HOW)
+    np.testing.assert_array_equal(place, [3, -2])
+    assert value == 13
 
 
 def test_no_value_no_descent():

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from scanweave.transforms.geometry import Affine, Volume
 from scanweave.transforms.rigid_descent import Found, descend
-from scanweave.transforms.rigid_metric import ScaledImage, Similarity, draw_samples
+from scanweave.transforms.rigid_metric import Similarity
 from scanweave.transforms.rigid_pose import PoseFrame
 from scanweave.transforms.rigid_pyramid import Pyramid, pyramid
 from scanweave.transforms.rigid_quality import judge
+from scanweave.transforms.rigid_samples import ScaledImage, draw_samples
 from scanweave.transforms.rigid_settings import DEFAULT_SETTINGS, Descent, RigidSettings
 from scanweave.transforms.rigid_starts import lowest, mass_centre, start_poses
 

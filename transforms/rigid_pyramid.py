@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.rigid_head import head_mask
-from scanweave.transforms.rigid_metric import ScaledImage
+from scanweave.transforms.rigid_samples import ScaledImage
 from scanweave.transforms.rigid_sampling import Mask
 from scanweave.transforms.rigid_settings import DEFAULT_SETTINGS, RigidSettings
 from scanweave.transforms.rigid_shrink import blur, shrink, shrink_factors

@@ -78,7 +78,7 @@ class Sampler:
         inside = np.ones(x.shape[1], dtype=bool)
         fraction = np.empty_like(x)
         exact = np.float32 if self.flat.size < EXACT_FLOAT32 else np.float64
-        at = np.zeros(x.shape[1], dtype=exact)
+        at: npt.NDArray[np.floating] = np.zeros(x.shape[1], dtype=exact)
         for axis, n in enumerate(self.shape):
             inside &= x[axis] >= -margin
             inside &= x[axis] <= n - 1 + margin

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.rigid_metric import ScaledImage
 from scanweave.transforms.rigid_pose import TURN_RADIUS_MM
+from scanweave.transforms.rigid_samples import ScaledImage
 from scanweave.transforms.rigid_settings import RigidSettings
 
 Floats = npt.NDArray[np.float64]
