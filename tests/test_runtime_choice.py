@@ -1,5 +1,6 @@
 """Who computes the network, and in which numbers: each row of the table, on machines that need not be this one."""
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from scanweave.errors import Code, EnvironmentFailure, UsageError
 from scanweave.networks import choice
 from scanweave.networks.choice import Means, choose, native_bf16
 from scanweave.pipeline.bundle import find_bundle
+from scanweave.pipeline.doctor import software
+from scanweave.pipeline.doctor.check import State
+from scanweave.pipeline.doctor.software import check_openvino
 
 pytest_plugins = ["study_fixtures"]
 
@@ -104,6 +108,19 @@ def test_bf16_is_read_off_the_processor(tmp_path: Path, flags: str, native: bool
     )
     assert native_bf16(tmp_path / "cpuinfo") is native
     assert native_bf16(tmp_path / "absent") is False
+
+
+def test_doctor_names_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (check_openvino().state, check_openvino().found) == (State.OK, version("openvino"))
+    monkeypatch.setattr("importlib.metadata.version", _none)
+    for native, state in ((False, State.OK), (True, State.WARNING)):
+        monkeypatch.setattr(software, "native_bf16", lambda native=native: native)
+        assert check_openvino().state is state
+        assert ("scanweave[openvino]" in check_openvino().remedy) is native
+
+
+def _none(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_openvino_that_is_not_there(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
