@@ -30,14 +30,14 @@ class Inference:
     def __init__(
         self, network: Runnable, inferer: Inferer | Slices, device: torch.device | str, precision: str
     ) -> None:
-        exported = network if isinstance(network, OnnxNetwork) else None
-        self.runtime = EAGER if exported is None else exported.runtime
-        self.network = network if exported is None else _AsModule(exported)
+        self.network = _AsModule(network) if isinstance(network, OnnxNetwork) else network
+        self.runtime = network.runtime if isinstance(network, OnnxNetwork) else EAGER
         self.inferer = SliceInferer(**vars(inferer)) if isinstance(inferer, Slices) else inferer
         self.windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
         self.device = torch.device(device)
         self.asked_precision = precision
-        self.precision = resolve_precision(precision, self.device) if exported is None else exported.precision
+        own = network.precision if isinstance(network, OnnxNetwork) else None
+        self.precision = own or resolve_precision(precision, self.device)
         self._place_windows()
 
     def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
