@@ -1,22 +1,22 @@
-"""What runs a bundle's network: PyTorch as it is written, or ONNX Runtime where it was exported for the CPU."""
+"""What runs a bundle's network: PyTorch as it is written, or a runtime of the CPU where it was exported for that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from scanweave.errors import Code, Problem, UsageError
-from scanweave.networks.onnx_network import OnnxNetwork
+from scanweave.networks.choice import EAGER, FP32, INT8, ONNX, OPENVINO, Means, choose, exported_file
+from scanweave.networks.onnx_network import OnnxNetwork, onnxruntime_run
+from scanweave.networks.openvino_network import openvino_run
 from scanweave.networks.weights import Weights, check_bytes, load_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-AUTO, EAGER, ONNX = "auto", "eager", "onnxruntime"
-RUNTIMES = (AUTO, EAGER, ONNX)
-EXPORTED_PRECISION = "fp32"
+RECORDS = {FP32: "onnx", INT8: "onnx_int8"}
+"""The metadata's names of the exported files, by the numbers that they hold."""
 Runnable: TypeAlias = "nn.Module | OnnxNetwork"
 """A PyTorch module on its device, or an exported network, which needs no PyTorch."""
 
@@ -29,25 +29,20 @@ class Exported:
     made_from: str
 
     @classmethod
-    def of_bundle(cls, bundle_root: str | Path, record: Mapping[str, str] | None) -> Exported | None:
-        """The file that the metadata records as `{"file", "sha256", "weights_sha256"}`; None without a record."""
-        if record is None:
-            return None
-        path = Path(bundle_root) / record["file"]
-        return cls(Weights(path.name, path, record["sha256"]), record["weights_sha256"])
-
-
-def check_runtime(name: str) -> str:
-    """`name` where it is one of `RUNTIMES`; USAGE otherwise."""
-    if name not in RUNTIMES:
-        raise UsageError(Problem(Code.USAGE, f"--runtime: expected one of {', '.join(RUNTIMES)}, got {name!r}"))
-    return name
+    def of_bundle(cls, bundle_root: str | Path, metadata: Mapping[str, Any]) -> dict[str, Exported]:
+        """The files that the metadata record as `{"file", "sha256", "weights_sha256"}`, by the numbers they hold."""
+        found = {}
+        for numbers, name in RECORDS.items():
+            if record := metadata.get(name):
+                path = Path(bundle_root) / record["file"]
+                found[numbers] = cls(Weights(path.name, path, record["sha256"]), record["weights_sha256"])
+        return found
 
 
 def load_network(
     definition: Callable[[], nn.Module],
     weights: Weights,
-    exported: Exported | None,
+    exported: Mapping[str, Exported],
     runtime: str,
     device: str,
     precision: str,
@@ -55,26 +50,26 @@ def load_network(
 ) -> Runnable:
     """The network of `definition` with `weights`, or the same as it was `exported`, in evaluation mode on `device`.
 
-    `auto` takes the exported file on a CPU in float32 (`precision` as resolved, not "auto"), if it was made from these
-    weights: it computes the same in three quarters of the time, and PyTorch, which `definition` would import, takes
-    two CPU seconds to load. With `mirror` a `MirrorAverage`.
+    `choose` decides who computes and in which numbers. An exported file serves where it was made from these weights:
+    it computes the same in three quarters of the time, and PyTorch, which `definition` would import, takes two CPU
+    seconds to load. With `mirror` a `MirrorAverage`.
 
     Raises
     ------
     UsageError
-        USAGE where the runtime that is asked for cannot do that.
+        USAGE where the runtime or the precision that is asked for is not to be had.
     EnvironmentFailure
-        As `load_weights`; WEIGHTS_MISSING and WEIGHTS_ALTERED for the exported file too.
+        As `load_weights`; WEIGHTS_MISSING and WEIGHTS_ALTERED for the exported file too; ENVIRONMENT_INCOMPLETE where
+        OpenVINO is asked for and not installed.
     """
-    fits = exported is not None and exported.made_from == weights.sha256
-    able = fits and device == "cpu" and precision == EXPORTED_PRECISION
-    if check_runtime(runtime) == ONNX and not able:
-        needs = f"needs --device cpu, {EXPORTED_PRECISION} and weights that were exported (scripts/export-onnx)"
-        raise UsageError(Problem(Code.USAGE, f"--runtime {ONNX}: {needs}"))
-    if exported is not None and able and runtime != EAGER:
-        check_bytes(weights)  # no result names weights that are not there
-        check_bytes(exported.weights)
-        return OnnxNetwork(exported.weights.path, mirror)
-    from scanweave.networks.mirror_average import averaged
+    fitting = frozenset(numbers for numbers, file in exported.items() if file.made_from == weights.sha256)
+    runtime, precision = choose(runtime, precision, Means.here(device, fitting))
+    if runtime == EAGER:
+        from scanweave.networks.mirror_average import averaged
 
-    return averaged(load_weights(definition(), weights).to(device), mirror)
+        return averaged(load_weights(definition(), weights).to(device), mirror)
+    file = exported[exported_file(runtime, precision)].weights
+    check_bytes(weights)  # no result names weights that are not there
+    check_bytes(file)
+    load = {ONNX: onnxruntime_run, OPENVINO: openvino_run}[runtime]
+    return OnnxNetwork(file.path, mirror, runtime, precision, load)

@@ -8,8 +8,9 @@ from contextlib import contextmanager, nullcontext
 import torch
 from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 
+from scanweave.networks.choice import EAGER
 from scanweave.networks.onnx_network import OnnxNetwork
-from scanweave.networks.runtimes import EAGER, ONNX, Runnable
+from scanweave.networks.runtimes import Runnable
 from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
 from scanweave.pipeline.containers import SliceInferer as Slices
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
@@ -29,13 +30,14 @@ class Inference:
     def __init__(
         self, network: Runnable, inferer: Inferer | Slices, device: torch.device | str, precision: str
     ) -> None:
-        self.runtime = ONNX if isinstance(network, OnnxNetwork) else EAGER
         self.network = _AsModule(network) if isinstance(network, OnnxNetwork) else network
+        self.runtime = network.runtime if isinstance(network, OnnxNetwork) else EAGER
         self.inferer = SliceInferer(**vars(inferer)) if isinstance(inferer, Slices) else inferer
         self.windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
         self.device = torch.device(device)
         self.asked_precision = precision
-        self.precision = resolve_precision(precision, self.device)
+        own = network.precision if isinstance(network, OnnxNetwork) else None
+        self.precision = own or resolve_precision(precision, self.device)
         self._place_windows()
 
     def __call__(self, image: Image, progress: Heard | None = None) -> Computed:

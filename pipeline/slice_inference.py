@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.networks.onnx_network import OnnxNetwork
-from scanweave.networks.runtimes import EXPORTED_PRECISION, ONNX
 from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
 from scanweave.pipeline.containers import SliceInferer
 from scanweave.pipeline.device import CPU
@@ -42,7 +41,7 @@ class SliceInference:
             numbers = wanted[first : first + batch]
             try:
                 found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
-            except Exception as error:  # ONNX Runtime's own types
+            except Exception as error:  # the runtimes' own types
                 if says_no_memory(error):
                     raise no_memory_left() from error
                 raise
@@ -51,7 +50,7 @@ class SliceInference:
                 progress((first + len(numbers)) / len(wanted))
         if not np.isfinite(probabilities).all():
             raise not_finite()
-        return Computed(image.with_array(probabilities), CPU, EXPORTED_PRECISION, ONNX)
+        return Computed(image.with_array(probabilities), CPU, self.network.precision, self.network.runtime)
 
 
 def whole_slices(inferer: object) -> SliceInferer | None:

@@ -28,20 +28,20 @@ from scanweave.transforms.image import Image
 pytest_plugins = ["study_fixtures"]
 
 CPU = "cpu"
+Shipped = tuple[Weights, dict[str, Exported]]
 SAME = 1e-5
 """Of probabilities: sums are taken in another order."""
 
 
 @pytest.fixture(scope="module")
-def shipped() -> tuple[Weights, Exported]:
+def shipped() -> Shipped:
     bundle = find_bundle()
-    exported = Exported.of_bundle(bundle.root, bundle.metadata["onnx"])
-    assert exported is not None
+    exported = Exported.of_bundle(bundle.root, bundle.metadata)
     return Weights.of_bundle(bundle.root, bundle.metadata["weights"]), exported
 
 
 def runtime_of(network: Runnable) -> str:
-    return "onnxruntime" if isinstance(network, OnnxNetwork) else "eager"
+    return network.runtime if isinstance(network, OnnxNetwork) else "eager"
 
 
 def volume(slices: int = 3) -> Image:
@@ -51,7 +51,7 @@ def volume(slices: int = 3) -> Image:
     return Image(smooth / smooth.std() * 2, np.eye(4))
 
 
-def test_every_way_through_a_network_gives_the_same(shipped: tuple[Weights, Exported]) -> None:
+def test_every_way_through_a_network_gives_the_same(shipped: Shipped) -> None:
     """Slices without MONAI, MONAI's inferer over the exported file, and PyTorch; mirrored and not."""
     weights, exported = shipped
     image = volume()
@@ -72,7 +72,7 @@ def test_every_way_through_a_network_gives_the_same(shipped: tuple[Weights, Expo
             np.testing.assert_allclose(done.probabilities.array, expected.probabilities.array, rtol=0, atol=SAME)
 
 
-def test_slices_that_show_nothing_are_not_computed(shipped: tuple[Weights, Exported]) -> None:
+def test_slices_that_show_nothing_are_not_computed(shipped: Shipped) -> None:
     weights, exported = shipped
     network = load_network(BNUNet, weights, exported, "auto", CPU, "fp32")
     assert isinstance(network, OnnxNetwork)
@@ -89,10 +89,10 @@ def test_slices_that_show_nothing_are_not_computed(shipped: tuple[Weights, Expor
     assert np.array_equal(done.probabilities.array[..., [1, 2, 4]], every.probabilities.array[..., [1, 2, 4]])
 
 
-def test_exported_file_holds_the_weights_and_nothing_of_the_machine(shipped: tuple[Weights, Exported]) -> None:
+def test_exported_file_holds_the_weights_and_nothing_of_the_machine(shipped: Shipped) -> None:
     weights, exported = shipped
-    assert exported.made_from == weights.sha256
-    content = exported.weights.path.read_bytes()
+    assert exported["fp32"].made_from == weights.sha256
+    content = exported["fp32"].weights.path.read_bytes()
     state = torch.load(weights.path, weights_only=True)
     model = onnx.load_from_string(content)
     stored = {item.name.removesuffix("_half"): numpy_helper.to_array(item) for item in model.graph.initializer}
@@ -102,16 +102,15 @@ def test_exported_file_holds_the_weights_and_nothing_of_the_machine(shipped: tup
     assert not any(word in content for word in (b".py", b"site-packages", b"/scanweave"))
 
 
-def test_weights_of_another_kind_run_in_pytorch(shipped: tuple[Weights, Exported], tmp_path: Path) -> None:
+def test_weights_of_another_kind_run_in_pytorch(shipped: Shipped, tmp_path: Path) -> None:
     weights, exported = shipped
     state = torch.load(weights.path, weights_only=True)
     state["conv.bias"] = state["conv.bias"] + 1
     torch.save(state, tmp_path / "own.pt")
     own = Weights.of_file(tmp_path / "own.pt")
     assert runtime_of(load_network(BNUNet, own, exported, "auto", CPU, "fp32")) == "eager"
-    assert runtime_of(load_network(BNUNet, weights, None, "auto", CPU, "fp32")) == "eager"
-    assert runtime_of(load_network(BNUNet, weights, exported, "auto", CPU, "bf16")) == "eager"
-    unable = [(own, exported, "fp32"), (weights, None, "fp32"), (weights, exported, "bf16")]
+    assert runtime_of(load_network(BNUNet, weights, {}, "auto", CPU, "fp32")) == "eager"
+    unable = [(own, exported, "fp32"), (weights, {}, "fp32"), (weights, exported, "bf16")]
     for which, file, precision in unable:
         with pytest.raises(UsageError):
             load_network(BNUNet, which, file, "onnxruntime", CPU, precision)
@@ -120,16 +119,14 @@ def test_weights_of_another_kind_run_in_pytorch(shipped: tuple[Weights, Exported
 
 
 @pytest.mark.parametrize("damage", ["onnx", "weights", "absent"])
-def test_bytes_that_are_not_the_recorded_ones_are_refused(
-    shipped: tuple[Weights, Exported], tmp_path: Path, damage: str
-) -> None:
+def test_bytes_that_are_not_the_recorded_ones_are_refused(shipped: Shipped, tmp_path: Path, damage: str) -> None:
     copies = []
-    for original in (shipped[0], shipped[1].weights):
+    for original in (shipped[0], shipped[1]["fp32"].weights):
         path = Path(shutil.copy(original.path, tmp_path / original.path.name))
         copies.append(Weights(original.name, path, original.sha256))
-    weights, exported = copies[0], Exported(copies[1], shipped[1].made_from)
+    weights, exported = copies[0], {"fp32": Exported(copies[1], shipped[0].sha256)}
     assert runtime_of(load_network(BNUNet, weights, exported, "auto", CPU, "fp32")) == "onnxruntime"
-    spoiled = weights.path if damage == "weights" else exported.weights.path
+    spoiled = weights.path if damage == "weights" else copies[1].path
     if damage == "absent":
         spoiled.unlink()
     else:
@@ -164,6 +161,6 @@ def test_result_says_what_ran_the_network(trial: Trial, tmp_path: Path) -> None:
 
 def test_metadata_records_the_files() -> None:
     bundle = find_bundle()
-    for name in ("weights", "onnx"):
+    for name in ("weights", "onnx", "onnx_int8"):
         record = json.loads((bundle.root / METADATA_FILE).read_text())[name]
         assert hashlib.sha256((bundle.root / record["file"]).read_bytes()).hexdigest() == record["sha256"]

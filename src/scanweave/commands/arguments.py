@@ -14,8 +14,8 @@ COMPONENTS_HELP = (
     "the largest alone; all"
 )
 ROLE_ALIASES = ("pre", "flair", "post")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-RUNTIMES = ("auto", "eager", "onnxruntime")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+RUNTIMES = ("auto", "eager", "onnxruntime", "openvino")
 _NETWORK = ("bundle", "weights", "device", "precision", "runtime", "components", "overwrite")
 
 
@@ -46,7 +46,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--runtime", choices=RUNTIMES, default="auto",
-                        help="of the network: eager is PyTorch; auto takes the faster of those that can")  # fmt: skip
+                        help="of the network: eager is PyTorch; auto takes the fastest of those that can")  # fmt: skip
     parser.add_argument("--components", choices=COMPONENT_RULES, help=COMPONENTS_HELP)
 
 
