@@ -17,6 +17,7 @@ from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
 from scanweave.transforms.rigid import RigidResult, RigidSettings, estimate_rigid
+from scanweave.transforms.rigid_pyramid import pyramid
 from scanweave.transforms.view_volume import view_volume
 from scanweave.transforms.volumes import PREPARED, to_metatensor, to_volume, unseen_key
 
@@ -65,11 +66,12 @@ class RegisterRolesd(MapTransform):
     def _estimate(
         self, fixed: Volume, moving: Mapping[Hashable, Volume], same_frame: Collection[Hashable]
     ) -> dict[Hashable, RigidResult]:
-        """Side by side, a thread each: SimpleITK computes without Python's lock, and with one thread of its own."""
+        """Side by side, a thread each: numpy computes without Python's lock. The fixed series' pyramid is made once."""
+        shared = pyramid(fixed, self.settings) if moving else fixed
         with ThreadPoolExecutor(max_workers=max(len(moving), 1)) as threads:
             begun = {
                 key: threads.submit(
-                    estimate_rigid, fixed, volume, try_identity=key in same_frame, settings=self.settings
+                    estimate_rigid, shared, volume, try_identity=key in same_frame, settings=self.settings
                 )
                 for key, volume in moving.items()
             }
