@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How often registration finds the head, how exactly, how quickly, and whether its flag can be relied on.
 
-    benchmarks/registration.py [--pairs N] [--flag-pairs N] [--itk N] [--out FOLDER] [--rows FILE]
+    benchmarks/registration.py [--pairs N] [--flag-pairs N] [--itk N] [--seed N] [--out FOLDER] [--rows FILE]
 
 Writes registration.json and registration.md. Real scans are found through SCANWEAVE_DATA; one core, some twenty
 minutes. Research use only, not a medical device.
@@ -30,7 +30,6 @@ from scanweave.transforms.rigid import estimate_rigid
 from scanweave.transforms.rigid_pyramid import Pyramid, pyramid
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SEED = 20
 SHARES = {
     Kind.RIGHT: 0.4,
     Kind.HARD: 0.12,
@@ -54,15 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
         known = f"truth known to {study.spread_mm:.2f} mm, {study.moved_mm:.1f} mm from the header's"
         print(f"{study.name:<28} {study.group:<10} {known}", flush=True)
         studies.append(study)
-    rows = [_measured(pair, False) for pair in _right(studies, options.pairs)]
+    rows = [_measured(pair, False) for pair in _right(studies, options.pairs, options.seed)]
     _told("right", rows)
-    itk = [_measured_itk(pair) for pair in _right(studies, options.itk)]
+    itk = [_measured_itk(pair) for pair in _right(studies, options.itk, options.seed)]
     _told("ITK", itk)
     flags = []
     for group in Group:
         own = [study for study in studies if study.group is group]
         counts = {kind: round(share * options.flag_pairs / len(Group)) for kind, share in SHARES.items()}
-        pairs = flag_pairs(own, counts, np.random.default_rng((SEED, len(flags))))
+        pairs = flag_pairs(own, counts, np.random.default_rng((options.seed, len(flags))))
         flags += [_measured(pair, number % 2 == 0) for number, pair in enumerate(pairs)]
         _told(str(group), flags)
     if options.rows:
@@ -75,17 +74,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _right(studies: list[Study], count: int) -> Iterator[Pair]:
+def _right(studies: list[Study], count: int, seed: int) -> Iterator[Pair]:
     """`count` right pairs: of each raw study `RAW_SHARE`, the rest of the LGG patients."""
     raw = [[study] for study in studies if study.name in RAW]
     patients = [study for study in studies if study.name not in RAW]
     for number, one in enumerate(raw):
         share = RAW_SHARE if patients else 1 / len(raw)
-        yield from right_pairs(one, round(share * count), np.random.default_rng((SEED, 10, number)))
+        yield from right_pairs(one, round(share * count), np.random.default_rng((seed, 10, number)))
     if patients:
-        mixed = [patients[n] for n in np.random.default_rng((SEED, 11)).permutation(len(patients))]
+        mixed = [patients[n] for n in np.random.default_rng((seed, 11)).permutation(len(patients))]
         rest = count - len(raw) * round(RAW_SHARE * count)
-        yield from right_pairs(mixed, rest, np.random.default_rng((SEED, 12)))
+        yield from right_pairs(mixed, rest, np.random.default_rng((seed, 12)))
 
 
 def _measured(pair: Pair, try_identity: bool) -> Row:
@@ -137,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=int, default=200, help="perturbed right pairs (200)")
     parser.add_argument("--flag-pairs", type=int, default=1000, help="pairs that try the flag (1000)")
     parser.add_argument("--itk", type=int, default=40, help="of the right pairs, by SimpleITK's own methods (40)")
+    parser.add_argument("--seed", type=int, default=20, help="of the perturbations (20)")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "docs", help="where page and JSON go (docs)")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="keep every pair's figures as JSON")
     parser.add_argument("--data", type=Path, default=Path(data), help="the real scans (SCANWEAVE_DATA)")

@@ -49,6 +49,7 @@ def summary(studies: Sequence[Study], right: Sequence[Row], itk: Sequence[Row], 
     by_source = {
         source: [row for row in right if _source(row) == source] for source in dict.fromkeys(map(_source, right))
     }
+    plain = [row for row in flags if row.kind not in (Kind.MIRRORED, Kind.OUT_OF_VIEW)]
     same = {(row.name, row.number) for row in itk}
     return {
         "truth": {
@@ -72,8 +73,11 @@ def summary(studies: Sequence[Study], right: Sequence[Row], itk: Sequence[Row], 
             for group in Group
         },
         "flag, all but mirrored": flagged_of([row for row in flags if row.kind is not Kind.MIRRORED]),
-        "not flagged": [asdict(row) for row in flags if row.failed and not row.flagged],
-        "good but flagged": [asdict(row) for row in flags if row.good and row.flagged],
+        "flag, nor half out of view": flagged_of(plain),
+        "not flagged": [
+            asdict(row) for row in flags if row.failed and not row.flagged and row.kind is not Kind.MIRRORED
+        ],
+        "good but flagged": [asdict(row) for row in plain if row.good and row.flagged],
     }
 
 
@@ -126,7 +130,11 @@ def page(found: Mapping[str, Any]) -> str:
         if row["pairs"]:
             lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| the flag | pairs | failures | not flagged | good | good, flagged |", "|---|---|---|---|---|---|"]
+    wholes = {
+        "all but mirrored": found["flag, all but mirrored"],
+        "all but mirrored and half out of view": found["flag, nor half out of view"],
+    }
     parts = {f"{kind} ({group})": row for group, kinds in found["flag"].items() for kind, row in kinds.items()}
-    for name, row in (parts | {"all but mirrored": found["flag, all but mirrored"]}).items():
+    for name, row in (parts | wholes).items():
         lines.append(f"| {name} | {' | '.join(str(value) for value in row.values())} |")
     return "\n".join(lines)

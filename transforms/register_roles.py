@@ -66,9 +66,11 @@ class RegisterRolesd(DictionaryStep):
     def _estimate(
         self, fixed: Volume, moving: Mapping[Hashable, Volume], same_frame: Collection[Hashable]
     ) -> dict[Hashable, RigidResult]:
-        """Side by side, a thread each: numpy computes without Python's lock."""
+        """Side by side, a thread each: numpy computes without Python's lock. The fixed series' pyramid is made once."""
+        if not moving:
+            return {}
         target = pyramid(fixed, self.settings)
-        with ThreadPoolExecutor(max_workers=max(len(moving), 1)) as threads:
+        with ThreadPoolExecutor(max_workers=len(moving)) as threads:
             begun = {
                 key: threads.submit(
                     estimate_rigid, target, volume, try_identity=key in same_frame, settings=self.settings
