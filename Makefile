@@ -17,8 +17,10 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 run: setup
 	$(BIN)/scanweave demo -o out --overwrite
 
+# Two processes: most tests wait for one core. JOBS=0 runs them one after the other.
+JOBS ?= 2
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 # ruff on the sources, mypy on the installed wheel (static checkers cannot follow package_dir in editable mode).
 lint: setup
