@@ -15,7 +15,7 @@ def network_slices(folder: str) -> int:
     evaluator = build_evaluator(
         find_bundle(DEFAULT_BUNDLE), {"dataset::data": [{"study": request}], "output_dir": None}
     )
-    return int(evaluator.dataset[0]["image"].shape[-1])
+    return int(evaluator.dataset[0]["image"].array.shape[-1])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from scanweave.networks.choice import FP32, ONNX
 
 INPUT, OUTPUT = "image", "pred"
 """Names in the file, as a bundle's metadata has them."""
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 Batch = npt.NDArray[np.float32]
 Run: TypeAlias = Callable[[Batch], Batch]
 """(N, C, H, W), contiguous, to (N, out, H, W)."""
@@ -24,8 +25,7 @@ Run: TypeAlias = Callable[[Batch], Batch]
 def onnxruntime_run(path: Path, precision: str) -> Run:
     """ONNX Runtime's, in the numbers that the file holds. Threads sleep while they wait: spinning costs as much as
     computing. WEIGHTS_INVALID where the file holds no such network."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_count()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -41,6 +41,15 @@ def onnxruntime_run(path: Path, precision: str) -> Run:
         return probabilities
 
     return run
+
+
+def import_onnxruntime() -> Any:
+    """The module `onnxruntime` without its telemetry: since 1.31 it reports sessions to its maker over the network and
+    writes below the user's home and into the temporary folder. A process that imported it before keeps what it has."""
+    os.environ.setdefault(NO_TELEMETRY, "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 class OnnxNetwork:

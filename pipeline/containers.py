@@ -41,6 +41,12 @@ class Dataset:
     data: Sequence[Mapping[str, Any]]
     transform: Compose
 
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Study:
+        return self.transform(dict(self.data[index]))
+
 
 @dataclass(frozen=True)
 class SliceInferer:

@@ -87,7 +87,12 @@ def test_document_names_what_made_it(written: tuple[dict, Path], bundle: Path) -
     assert 0 <= low < document["mean"] < high <= 1
     assert document["summary"]["dice"]["mean"] == document["mean"]
     assert set(document["summary"]) >= {"dice", "iou", "hd95", "dice_original", "dice_all", "dice_largest"}
-    assert document["settings"] == {"components": "likely", "device": "cpu", "precision": "fp32"}
+    assert document["settings"] == {
+        "components": "likely",
+        "device": "cpu",
+        "precision": "fp32",
+        "runtime": "eager",
+    }
     assert document["bundle"]["name"] == bundle.name and document["notice"] == RESEARCH_NOTICE
     metadata = json.loads((bundle / METADATA_FILE).read_text())
     assert document["weights"] == {name: metadata["weights"][name] for name in ("name", "sha256")}

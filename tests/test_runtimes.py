@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from studies import Trial
 
 from scanweave.errors import Code, EnvironmentFailure, UsageError
 from scanweave.networks.bn_unet import BNUNet
-from scanweave.networks.onnx_network import OnnxNetwork
+from scanweave.networks.onnx_network import NO_TELEMETRY, OnnxNetwork
 from scanweave.networks.runtimes import Exported, Runnable, load_network
 from scanweave.networks.weights import Weights
 from scanweave.pipeline import containers
@@ -164,3 +167,17 @@ def test_metadata_records_the_files() -> None:
     for name in ("weights", "onnx", "onnx_int8"):
         record = json.loads((bundle.root / METADATA_FILE).read_text())[name]
         assert hashlib.sha256((bundle.root / record["file"]).read_bytes()).hexdigest() == record["sha256"]
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_onnx_runtime_tells_nobody(shipped: Shipped, tmp_path: Path, guarded: bool) -> None:
+    """Its telemetry writes below the home and into the temporary folder: we leave nothing there, by itself it does."""
+    run = "from scanweave.networks.onnx_network import onnxruntime_run as r; r(Path(sys.argv[1]), 'fp32')"
+    by_itself = "import onnxruntime as o; o.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])"
+    code = f"import sys; from pathlib import Path; {run if guarded else by_itself}"
+    environment = {key: value for key, value in os.environ.items() if key != NO_TELEMETRY}
+    environment |= {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    path = shipped[1]["fp32"].weights.path
+    subprocess.run([sys.executable, "-c", code, path], env=environment, check=True, capture_output=True)
+    assert bool(list(tmp_path.iterdir())) is not guarded

@@ -14,6 +14,7 @@ from monai.transforms.utils import allow_missing_keys_mode
 
 from scanweave.transforms.geometry import Affine
 from scanweave.transforms.image import Image, Plan, Voxels
+from scanweave.transforms.step import DictionaryStep, Keys
 
 MOVES = "scanweave_moves"
 """Where a MetaTensor keeps an image's `moves`; its own `applied_operations` are those of MONAI alone."""
@@ -32,6 +33,26 @@ def to_image(tensor: MetaTensor) -> Image:
     """What MONAI made of an image, without the transforms that it recorded."""
     affine: Affine = tensor.affine.numpy().astype(np.float64)
     return Image(tensor.as_tensor().numpy(), affine, tensor.meta.get(MOVES, ()))
+
+
+class ToMetaTensord(DictionaryStep):
+    """Images of `keys` as MetaTensors: the last step before an engine of MONAI's own, or MONAI Label."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        return {**data, **{key: to_metatensor(data[key]) for key in self.present(data)}}
+
+
+class ToImaged(DictionaryStep):
+    """Tensors of `keys` (C, i, j, k), which such an engine predicted, as images at the place of `like`."""
+
+    def __init__(self, keys: Keys, like: str = "image", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.like = like
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        place = to_image(data[self.like])
+        found = {key: place.with_array(torch.as_tensor(data[key]).detach().cpu().numpy()) for key in self.present(data)}
+        return {**data, **found}
 
 
 class MonaiStep:
