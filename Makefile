@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bundle wheel setup clean
+.PHONY: run test lint bench bench-registration bundle wheel setup clean
 
 setup: $(VENV)/installed
 
@@ -17,8 +17,10 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
 run: setup
 	$(BIN)/scanweave demo -o out --overwrite
 
+# Two processes: most tests wait for one core. JOBS=0 runs them one after the other.
+JOBS ?= 2
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 # ruff on the sources, mypy on the installed wheel (static checkers cannot follow package_dir in editable mode).
 lint: setup
@@ -26,6 +28,14 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	scripts/mypy-wheel
+
+# scanweave beside its alternatives (docs/performance.md); hours for everything: make bench BENCH="--studies tcga-fg-6692"
+bench: setup
+	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# How reliably series are registered (docs/registration.md): twenty minutes of one core.
+bench-registration: setup
+	$(BIN)/python benchmarks/registration.py $(BENCH)
 
 # Each bundle as a zip that MONAI can download; needs no environment.
 bundle:
@@ -38,4 +48,4 @@ wheel:
 	rm -rf build
 
 clean:
-	rm -rf $(VENV) out build dist src/*.egg-info
+	rm -rf $(VENV) out build dist src/*.egg-info benchmarks/.work

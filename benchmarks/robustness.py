@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from monai.data import MetaTensor
 from scipy import ndimage
 
 from scanweave.pipeline.bundle import build_part, find_bundle
 from scanweave.pipeline.device import choose_device
 from scanweave.pipeline.evaluation.evaluate import EVALUATE_CONFIG
+from scanweave.transforms.image import Image
 from scanweave.transforms.io.labelled_cases import find_cases
 
 SHIFT_PX, TURN_DEG, SHIFT_SLICES = 2.0, 2.0, 0.4
@@ -82,7 +82,7 @@ def _each(study: Study, change: Callable[[npt.NDArray[Any], bool], npt.NDArray[A
     for key in ALL:
         if key in study:
             image = study[key]
-            study[key] = _like(change(image.numpy()[0], key == "label"), image)
+            study[key] = _like(change(image.array[0], key == "label"), image)
     study["truth"] = study["label"]
     return study
 
@@ -95,8 +95,8 @@ def _shrunk(planes: npt.NDArray[Any], is_label: bool) -> npt.NDArray[Any]:
     return found if is_label else np.clip(found, 0, planes.max())
 
 
-def _moved(image: MetaTensor, sign: int) -> MetaTensor:
-    planes = image.numpy()[0]
+def _moved(image: Image, sign: int) -> Image:
+    planes = image.array[0]
     angle = np.deg2rad(sign * TURN_DEG)
     turn = np.eye(3)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -106,10 +106,8 @@ def _moved(image: MetaTensor, sign: int) -> MetaTensor:
     return _like(found, image)
 
 
-def _like(planes: npt.NDArray[Any], image: MetaTensor) -> MetaTensor:
-    import torch
-
-    return MetaTensor(torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32))[None], affine=image.affine)
+def _like(planes: npt.NDArray[Any], image: Image) -> Image:
+    return image.with_array(np.ascontiguousarray(planes, dtype=np.float32)[None])
 
 
 def measure(images: Path, weights: Path | None, names: set[str] | None, device: str) -> dict[str, Any]:
@@ -123,7 +121,7 @@ def measure(images: Path, weights: Path | None, names: set[str] | None, device: 
         evaluator = build_part(bundle, "evaluator", overrides, EVALUATE_CONFIG)
         engine = evaluator.study_evaluator
         steps = list(engine.dataset.transform.transforms)
-        at = [type(step).__name__ for step in steps].index("CopyItemsd") + 1  # of the truth
+        at = [type(step).__name__ for step in steps].index("LoadTruthd") + 1
         engine.dataset.transform.transforms = (*steps[:at], change, *steps[at:])
         engine.dataset.data = [case.item for case in chosen]
         done = evaluator.run()

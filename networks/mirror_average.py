@@ -12,6 +12,8 @@ class MirrorAverage(nn.Module):
     Columns run from the patient's right to left, so left and right change places. It takes twice the time.
     """
 
+    mirror = True
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -8,13 +8,14 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 
-Network = TypeVar("Network", bound=torch.nn.Module)
+if TYPE_CHECKING:
+    import torch
+
+Network = TypeVar("Network", bound="torch.nn.Module")
 
 _CHUNK_BYTES = 1 << 20
 
@@ -47,11 +48,10 @@ def load_weights(network: Network, weights: Weights) -> Network:
         WEIGHTS_MISSING; WEIGHTS_ALTERED where the bytes are not the recorded ones; WEIGHTS_INVALID for a pickle of
         anything but tensors, and for missing, superfluous or differently shaped entries.
     """
+    import torch
+
+    check_bytes(weights)
     path = weights.path
-    found = file_sha256(path)
-    if found != weights.sha256:
-        message = f"expected SHA-256 {weights.sha256[:12]}.., found {found[:12]}..: restore the bundle's file"
-        raise EnvironmentFailure(Problem(Code.WEIGHTS_ALTERED, message, path.name))
     state = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -61,6 +61,14 @@ def load_weights(network: Network, weights: Weights) -> Network:
         message = f"{expected}: {_reason(error, state)}"
         raise EnvironmentFailure(Problem(Code.WEIGHTS_INVALID, message, path.name)) from error
     return network.eval()
+
+
+def check_bytes(weights: Weights) -> None:
+    """WEIGHTS_MISSING, or WEIGHTS_ALTERED where the file's bytes are not the recorded ones."""
+    found = file_sha256(weights.path)
+    if found != weights.sha256:
+        message = f"expected SHA-256 {weights.sha256[:12]}.., found {found[:12]}..: restore the bundle's file"
+        raise EnvironmentFailure(Problem(Code.WEIGHTS_ALTERED, message, weights.path.name))
 
 
 def file_sha256(path: str | Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError
+from scanweave.pipeline.plain_config import PlainConfig, is_plain
 from scanweave.transforms.selection.roles import Role, parse_roles
 
 if TYPE_CHECKING:
@@ -73,14 +74,12 @@ def build_part(bundle: Bundle, part: str, overrides: Mapping[str, Any], config_f
     EnvironmentFailure
         BUNDLE_INVALID for a configuration that cannot be read or built.
     """
-    from monai.bundle import ConfigParser
-
-    parser = ConfigParser()
+    changes = {"bundle_root": bundle.root, **overrides}
     try:
-        parser.read_config(str(bundle.root / config_file))
-        parser.read_meta(dict(bundle.metadata))
-        parser.update({"bundle_root": bundle.root, **overrides})
-        return parser.get_parsed_content(part)
+        config = json.loads((bundle.root / config_file).read_text())
+        if is_plain(config):
+            return PlainConfig(config, bundle.metadata, changes)[part]
+        return _built_by_monai(bundle, config, changes, part)
     except Exception as error:  # MONAI wraps what a part raises while it is built
         refusal = refusal_within(error)
         if refusal is not None:
@@ -90,6 +89,15 @@ def build_part(bundle: Bundle, part: str, overrides: Mapping[str, Any], config_f
             cause = cause.__cause__
         message = f"{config_file} cannot be built ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
         raise EnvironmentFailure(Problem(Code.BUNDLE_INVALID, message, bundle.name)) from error
+
+
+def _built_by_monai(bundle: Bundle, config: Mapping[str, Any], changes: Mapping[str, Any], part: str) -> Any:
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser(dict(config))
+    parser.read_meta(dict(bundle.metadata))
+    parser.update(dict(changes))
+    return parser.get_parsed_content(part)
 
 
 def refusal_within(error: BaseException | None) -> ScanweaveError | None:

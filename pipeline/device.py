@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import torch
+import ctypes
+from typing import TYPE_CHECKING
 
 from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CPU, FIRST_GPU = "cpu", "cuda:0"
+GPU_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so", "amdhip64.dll")
+"""Of NVIDIA and AMD, without which PyTorch finds no GPU. To look takes a millisecond, to ask PyTorch two seconds."""
 
 
-def choose_device(name: str | torch.device) -> torch.device:
-    """`auto` is the first GPU where there is one, else the CPU; `cpu`, `cuda:N` and a device are taken at their word.
+def choose_device(name: str | torch.device) -> str:
+    """The device's name: `auto` is the first GPU where there is one, else the CPU; others are taken at their word.
 
     Raises
     ------
     UsageError
-        For any other name.
+        For any other name than `auto`, `cpu` and `cuda:N`.
     EnvironmentFailure
         DEVICE_UNAVAILABLE where that GPU is not there.
     """
+    name = str(name)
+    if name == CPU or (name == "auto" and not _driver_found()):
+        return CPU
+    import torch
+
     if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        return FIRST_GPU if torch.cuda.is_available() else CPU
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -30,7 +42,7 @@ def choose_device(name: str | torch.device) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         message = f"{name} is not there: {torch.cuda.device_count()} GPU(s) found; use --device cpu"
         raise EnvironmentFailure(Problem(Code.DEVICE_UNAVAILABLE, message))
-    return device
+    return str(device)
 
 
 def check_precision(precision: str) -> str:
@@ -41,13 +53,25 @@ def check_precision(precision: str) -> str:
     return precision
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
+def resolve_precision(precision: str, device: str | torch.device) -> str:
     """What `auto` means on a device: fp16 on a GPU, fp32 on a CPU; any other is itself."""
     if check_precision(precision) != "auto":
         return precision
-    return "fp16" if device.type == "cuda" else "fp32"
+    return "fp16" if str(device).startswith("cuda") else "fp32"
 
 
 def autocast_dtype(precision: str) -> torch.dtype | None:
     """The type for autocast of a resolved precision, None for plain float32."""
+    import torch
+
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+
+
+def _driver_found() -> bool:
+    for library in GPU_DRIVERS:
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return True
+    return False

@@ -5,43 +5,43 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from monai.data import Dataset
-from monai.inferers import Inferer
-from monai.transforms import Compose
-
-from scanweave.networks.mirror_average import MirrorAverage
+from scanweave.networks.onnx_network import OnnxNetwork
+from scanweave.networks.runtimes import Runnable
+from scanweave.pipeline.chain import steps_of
+from scanweave.pipeline.computed import Computed, Heard
+from scanweave.pipeline.containers import Compose, Dataset, SliceInferer, Step, Study
 from scanweave.pipeline.device import choose_device
-from scanweave.pipeline.inference import Inference
 from scanweave.pipeline.progress import Progress, Stage, silent
+from scanweave.pipeline.slice_inference import SliceInference, whole_slices
+from scanweave.transforms.image import Image
 
-Study = dict[str, Any]
-"""What travels through the chain: MONAI's dictionary, keys as the transforms name them."""
-Step = Callable[[Study], Study]
+if TYPE_CHECKING:
+    from monai.inferers import Inferer
+
+AnyInferer: TypeAlias = "Inferer | SliceInferer"
 
 
 class StudyEvaluator:
     """Runs the chain that a bundle's configuration names.
 
-    Steps are called one by one, not through `Compose`, for three reasons: each one's seconds go to the results,
-    whoever watches hears of each, and a refusal reaches the caller as it is, where MONAI would wrap it in a
-    RuntimeError.
+    Each step's seconds go to the results, and whoever watches hears of each.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        network: torch.nn.Module,
-        inferer: Inferer,
+        network: Runnable,
+        inferer: AnyInferer,
         postprocessing: Compose,
-        device: torch.device | str,
+        device: str,
         precision: str = "auto",
     ) -> None:
         self.dataset = dataset
         self.postprocessing = postprocessing
-        self.inference = Inference(network, inferer, choose_device(device), precision)
+        self.mirror = bool(getattr(network, "mirror", False))
+        self.inference = _inference(network, inferer, choose_device(device), precision)
 
     def run(self, progress: Progress = silent) -> list[Study]:
         """Every study of the dataset, in order; the first refusal ends the run."""
@@ -49,8 +49,7 @@ class StudyEvaluator:
 
     def segment(self, item: Mapping[str, Any], progress: Progress = silent) -> Study:
         """One study; `seconds` of each step lie in the result under the step's name."""
-        before = [(_name(step), step) for step in self.dataset.transform.flatten().transforms]
-        after = [(_name(step), step) for step in self.postprocessing.flatten().transforms]
+        before, after = steps_of(self.dataset.transform), steps_of(self.postprocessing)
         steps = [*before, ("Infer", self._inferring(progress, len(before) + 1, len(before) + 1 + len(after))), *after]
         study: Study = {**item, "seconds": {}}
         for number, (name, step) in enumerate(steps, start=1):
@@ -64,8 +63,9 @@ class StudyEvaluator:
 
         def infer(study: Study) -> Study:
             done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))
-            computed = {"device": done.device.type, "precision": done.precision}
-            if isinstance(self.inference.network, MirrorAverage):
+            device, _, _ = done.device.partition(":")
+            computed = {"device": device, "precision": done.precision, "runtime": done.runtime}
+            if self.mirror:
                 computed["mirror"] = "averaged"
             remarks = (*study.get("remarks", ()), *done.remarks)
             return {**study, "pred": done.probabilities, "computed": computed, "remarks": remarks}
@@ -73,8 +73,16 @@ class StudyEvaluator:
         return infer
 
 
-def _name(step: object) -> str:
-    return type(step).__name__.removesuffix("d")
+def _inference(
+    network: Runnable, inferer: AnyInferer, device: str, precision: str
+) -> Callable[[Image, Heard | None], Computed]:
+    """PyTorch and MONAI are imported only where they compute."""
+    slices = whole_slices(inferer)
+    if isinstance(network, OnnxNetwork) and slices is not None:
+        return SliceInference(network, slices)
+    from scanweave.pipeline.inference import Inference
+
+    return Inference(network, inferer, device, precision)
 
 
 @contextmanager

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 import torch
-from monai.data import MetaTensor
 from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 
-from scanweave.errors import Code, EnvironmentFailure, Problem
+from scanweave.networks.choice import EAGER
+from scanweave.networks.onnx_network import OnnxNetwork
+from scanweave.networks.runtimes import Runnable
+from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
+from scanweave.pipeline.containers import SliceInferer as Slices
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
+from scanweave.transforms.image import Image
 
 CPU = torch.device("cpu")
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "alloc_failed", "out of memory")
-"""How PyTorch's CPU allocator, cuBLAS and cuDNN word it in plain RuntimeErrors."""
-
-
-@dataclass(frozen=True)
-class Computed:
-    """Probabilities (1, i, j, k), float32 on the CPU, and how they came about; `remarks` are worth a warning."""
-
-    probabilities: MetaTensor
-    device: torch.device
-    precision: str
-    batch: int | None
-    remarks: tuple[str, ...] = ()
 
 
 class Inference:
@@ -37,16 +27,20 @@ class Inference:
     studies that follow: the same batch would fail again.
     """
 
-    def __init__(self, network: torch.nn.Module, inferer: Inferer, device: torch.device, precision: str) -> None:
-        self.network = network
-        self.inferer = inferer
-        self.windows = inferer if isinstance(inferer, SlidingWindowInferer) else None
-        self.device = device
+    def __init__(
+        self, network: Runnable, inferer: Inferer | Slices, device: torch.device | str, precision: str
+    ) -> None:
+        self.network = _AsModule(network) if isinstance(network, OnnxNetwork) else network
+        self.runtime = network.runtime if isinstance(network, OnnxNetwork) else EAGER
+        self.inferer = SliceInferer(**vars(inferer)) if isinstance(inferer, Slices) else inferer
+        self.windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
+        self.device = torch.device(device)
         self.asked_precision = precision
-        self.precision = resolve_precision(precision, device)
+        own = network.precision if isinstance(network, OnnxNetwork) else None
+        self.precision = own or resolve_precision(precision, self.device)
         self._place_windows()
 
-    def __call__(self, image: MetaTensor, progress: Callable[[float], None] | None = None) -> Computed:
+    def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
         """Probabilities of the network's input (C, i, j, k); `progress` hears the part done, 0..1.
 
         A network that overflows in half precision is run again in float32.
@@ -67,21 +61,18 @@ class Inference:
                 _forget_frames(error)  # they hold the tensors that did not fit
             self._demand_less(failure, remarks)
 
-    def _in_precision(
-        self, image: MetaTensor, progress: Callable[[float], None] | None, remarks: list[str]
-    ) -> Computed:
+    def _in_precision(self, image: Image, progress: Heard | None, remarks: list[str]) -> Computed:
         for precision in dict.fromkeys((self.precision, "fp32")):
             probabilities = self._run(image, precision, progress)
             if torch.isfinite(probabilities).all():
-                found = MetaTensor(probabilities, affine=image.affine)
-                return Computed(found, self.device, precision, self._batch, tuple(remarks))
-        message = "the network's output is not finite: its weights do not fit this input"
-        raise EnvironmentFailure(Problem(Code.NOT_FINITE_OUTPUT, message))
+                found = image.with_array(probabilities.numpy())
+                return Computed(found, str(self.device), precision, self.runtime, tuple(remarks))
+        raise not_finite()
 
-    def _run(self, image: MetaTensor, precision: str, progress: Callable[[float], None] | None) -> torch.Tensor:
+    def _run(self, image: Image, precision: str, progress: Heard | None) -> torch.Tensor:
         dtype = autocast_dtype(precision)
         autocast = torch.autocast(self.device.type, dtype=dtype) if dtype else nullcontext()
-        batch = image.as_tensor()[None]
+        batch = torch.from_numpy(image.array)[None]
         if self.windows is None:
             batch = batch.to(self.device)
         with torch.inference_mode(), autocast, self._counted(image, progress):
@@ -89,12 +80,12 @@ class Inference:
         return probabilities[0].float().cpu().clone()
 
     @contextmanager
-    def _counted(self, image: MetaTensor, progress: Callable[[float], None] | None) -> Iterator[None]:
+    def _counted(self, image: Image, progress: Heard | None) -> Iterator[None]:
         """Tells `progress` of each batch of slices; other inferers do not say how many windows there will be."""
         if progress is None or not isinstance(self.inferer, SliceInferer):
             yield
             return
-        total, done = image.shape[1 + self.inferer.spatial_dim], 0
+        total, done = image.array.shape[1 + self.inferer.spatial_dim], 0
 
         def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
             nonlocal done
@@ -106,10 +97,6 @@ class Inference:
             yield
         finally:
             hook.remove()
-
-    @property
-    def _batch(self) -> int | None:
-        return None if self.windows is None else int(self.windows.sw_batch_size)
 
     def _place_windows(self) -> None:
         """Windows on the device, the whole volume and its probabilities in main memory."""
@@ -125,8 +112,7 @@ class Inference:
             self.network.to(CPU)
             self._place_windows()
         else:
-            message = "the machine has too little memory for the network on this volume"
-            raise EnvironmentFailure(Problem(Code.OUT_OF_MEMORY, message)) from failure
+            raise no_memory_left() from failure
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -142,6 +128,15 @@ def out_of_memory(error: BaseException | None) -> bool:
     """Whether PyTorch or a library below it lacked memory, though the error's type may not say so, or wraps it."""
     if error is None:
         return False
-    text = str(error).lower()
-    said = isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
-    return said or isinstance(error, torch.OutOfMemoryError) or out_of_memory(error.__cause__)
+    return says_no_memory(error) or isinstance(error, torch.OutOfMemoryError) or out_of_memory(error.__cause__)
+
+
+class _AsModule(torch.nn.Module):
+    """An exported network for the inferers that work on tensors."""
+
+    def __init__(self, network: OnnxNetwork) -> None:
+        super().__init__()
+        self.exported = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.exported(x.numpy()))

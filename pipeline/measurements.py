@@ -22,7 +22,7 @@ def measure_study(study: Mapping[Hashable, Any]) -> MaskSize | None:
     loaded: LoadedStudy = study["loaded"]
     if not loaded.spacing_known:
         return None
-    mask = Volume(study["segmentation"].numpy()[0], loaded.grid.affine)
+    mask = Volume(study["segmentation"].array[0], loaded.grid.affine)
     return measure_mask(mask, _slice_axis(loaded.reference, mask.grid))
 
 

@@ -26,7 +26,11 @@ class NetworkSettings:
     device
         "auto" (a GPU where there is one), "cpu", "cuda:N".
     precision
-        Of the network: "auto" (fp16 on a GPU, fp32 on a CPU), "fp32", "bf16", "fp16".
+        Of the network: "auto" (fp16 on a GPU; on a CPU bf16 where it computes that itself and OpenVINO is installed,
+        else fp32), "fp32", "bf16", "fp16", or "int8" (on a CPU, where the bundle's own weights were quantised).
+    runtime
+        What runs the network: "eager" (PyTorch), "onnxruntime" or "openvino" (on a CPU, the bundle's own weights), or
+        "auto", which is the fastest of those that can.
     components
         Which connected parts of the mask stay: "likely", "largest" or "all".
     overwrite
@@ -37,6 +41,7 @@ class NetworkSettings:
     weights: StrPath | None = None
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     components: str | None = None
     overwrite: bool = False
 
@@ -52,13 +57,15 @@ def network_overrides(settings: NetworkSettings) -> dict[str, Any]:
     UsageError, EnvironmentFailure
         USAGE for a word that is none of the known, DEVICE_UNAVAILABLE.
     """
-    from scanweave.pipeline.device import check_precision, choose_device
+    from scanweave.networks.choice import check_network_precision, check_runtime
+    from scanweave.pipeline.device import choose_device
     from scanweave.transforms.keep_components import check_rule
 
     overrides: dict[str, Any] = {
         "overwrite": settings.overwrite,
         "device": choose_device(settings.device),
-        "precision": check_precision(settings.precision),
+        "precision": check_network_precision(settings.precision),
+        "runtime": check_runtime(settings.runtime),
         "weights_file": None if settings.weights is None else Path(expanded(settings.weights)),
     }
     if settings.components is not None:

@@ -43,9 +43,8 @@ STUDY_STEPS: Mapping[str, Step] = {
     "ZScoreVolume": Step("normalise", 0.1),
     "MeasureInput": Step("compare with training", 0.0),
     "Infer": Step("network", 8.0, logged=True),
-    "Invert": Step("restore", 0.0),
-    "CopyItems": Step("copy", 0.0),
-    "AsDiscrete": Step("threshold", 0.0),
+    "Restore": Step("restore", 0.0),
+    "Threshold": Step("threshold", 0.0),
     "KeepComponents": Step("keep components", 0.0),
     "SaveStudy": Step("write", 0.4, logged=True),
 }

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import Transform
-
 from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.outputs import RESULT_FILE, outputs_for, parse_outputs
 from scanweave.pipeline.result_folder import check_place
@@ -28,7 +26,7 @@ class ResultPlace:
     phi: bool
 
 
-class ReserveResultd(Transform):
+class ReserveResultd:
     """Name the study's folder and refuse, before any work, what could not be written later; adds `place`.
 
     The folder is `output_dir`/<NIfTI stem, name of the slices, or keyed hash of the StudyInstanceUID>. Without

@@ -133,9 +133,8 @@ def _sizes(components: Components, *, in_ml: bool) -> dict[str, Any]:
 
 def _peak_gpu_memory() -> dict[str, float]:
     """What PyTorch has held of the GPU at most, in MiB; nothing where it was not used."""
-    import torch
-
-    if not torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
         return {}
     return {"peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 1024**2, 1)}
 

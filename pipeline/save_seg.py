@@ -93,7 +93,7 @@ def headers_of(loaded: LoadedStudy) -> tuple[tuple[Dataset, ...], list[Dataset]]
 
 def _probability(study: Mapping[Hashable, Any], mask: Volume) -> Volume:
     """On the mask's grid."""
-    return Volume(study["pred"].numpy()[0].astype(np.float32, copy=False), mask.affine)
+    return Volume(study["pred"].array[0].astype(np.float32, copy=False), mask.affine)
 
 
 def _concept(code: Mapping[str, str]) -> Concept:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.transforms import Transform
 
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.measurements import measure_study
@@ -29,7 +28,7 @@ from scanweave.transforms.io.seg_nrrd import write_seg_nrrd
 from scanweave.transforms.load_study import LoadedStudy
 
 
-class SaveStudyd(Transform):
+class SaveStudyd:
     """Write what `place` asks for, all or nothing; adds `result`, the content of result.json.
 
     An empty mask has no DICOM-SEG: the standard wants at least one frame. With `seg_all_frames` every SEG has a frame
@@ -73,13 +72,13 @@ class SaveStudyd(Transform):
     def _write_images(self, stage: Path, place: ResultPlace, study: Mapping[Hashable, Any]) -> None:
         loaded: LoadedStudy = study["loaded"]
         files = {name: stage / OUTPUTS[name].file for name in place.outputs}
-        mask = Volume(study["segmentation"].numpy()[0].astype(np.uint8), loaded.grid.affine)
+        mask = Volume(study["segmentation"].array[0].astype(np.uint8), loaded.grid.affine)
         if "png" in files and loaded.pictures is not None:
             save_slices(stage, mask.array, loaded.pictures)
         if "nifti" in files:
             write_nifti(files["nifti"], mask, loaded.nifti_header)
         if "probability" in files:
-            probability = Volume(study["pred"].numpy()[0].astype(np.float32), loaded.grid.affine)
+            probability = Volume(study["pred"].array[0].astype(np.float32), loaded.grid.affine)
             write_nifti(files["probability"], probability, loaded.nifti_header)
         if files.keys() & {*SEG_OUTPUTS, "sr", "secondary-capture", "seg-nrrd"}:
             said = seg_settings(study, self.bundle, self.metadata, self.weights, all_frames=self.seg_all_frames)

@@ -16,9 +16,8 @@ from scanweave.transforms.io.series import Series
 from scanweave.transforms.selection.select import Selection
 
 if TYPE_CHECKING:
-    from monai.data import MetaTensor
-
     from scanweave.pipeline.reserve_result import ResultPlace
+    from scanweave.transforms.image import Image
     from scanweave.transforms.keep_components import Components
     from scanweave.transforms.load_study import LoadedStudy
     from scanweave.transforms.rigid import RigidResult
@@ -106,6 +105,6 @@ def _files(place: ResultPlace) -> dict[str, Path]:
     return {"result": place.folder / RESULT_FILE, **{name: path for name, path in named.items() if path.exists()}}
 
 
-def _volume(image: MetaTensor, loaded: LoadedStudy, kind: type[np.generic]) -> Volume:
+def _volume(image: Image, loaded: LoadedStudy, kind: type[np.generic]) -> Volume:
     """The first channel of (C, i, j, k) with the affine that the reference's header states."""
-    return Volume(image.numpy()[0].astype(kind, copy=False), loaded.grid.affine)
+    return Volume(image.array[0].astype(kind, copy=False), loaded.grid.affine)

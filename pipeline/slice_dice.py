@@ -6,8 +6,6 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from scanweave.transforms.load_study import LoadedStudy
 
 
@@ -25,7 +23,7 @@ def agreement(study: Mapping[Hashable, Any]) -> Agreement | None:
     pictures = loaded.pictures
     if pictures is None or not pictures.has_truth.any():
         return None
-    found = (np.asarray(study["segmentation"])[0] > 0)[..., pictures.has_truth]
+    found = (study["segmentation"].array[0] > 0)[..., pictures.has_truth]
     true = pictures.truth[..., pictures.has_truth]
     total = int(found.sum()) + int(true.sum())
     dice = 2 * int((found & true).sum()) / total if total else None

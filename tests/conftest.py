@@ -27,7 +27,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says what was not tested here."""
     if WITHOUT_DATA:
         terminalreporter.write_line("SCANWEAVE_DATA=none: tests of the real scans left out")
-    if any(item.get_closest_marker("gpu") for item in terminalreporter.stats.get("deselected", ())):
+    from scanweave.pipeline.device import CPU, choose_device  # several processes test, of which none summarises
+
+    if choose_device("auto") == CPU:
         terminalreporter.write_line("no CUDA device: GPU tests left out; docs/pending-gpu.md names the command")
 
 

@@ -13,15 +13,14 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 from external_tools import CHROMIUM_OPTIONS, require_tool
-from monai.data import MetaTensor
 
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.measurements import measure_study
 from scanweave.pipeline.report.write_report import write_report
 from scanweave.pipeline.result import result_record
 from scanweave.transforms.geometry import Volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.keep_components import KeepComponentsd
 from scanweave.transforms.load_study import LoadedStudy
@@ -73,8 +72,8 @@ def made_study(
     warnings = ("no series found for post: flair stands in for it",)
     preview = make_preview(fixed)
     study["loaded"] = LoadedStudy(Selection(choices, warnings), series, fixed.grid, {}, None, preview)
-    tensor = MetaTensor(torch.from_numpy(mask.astype(np.uint8))[None], affine=torch.from_numpy(affine))
-    study["pred"] = MetaTensor(torch.from_numpy(mask * np.float32(LIKELY))[None], affine=torch.from_numpy(affine))
+    tensor = Image(mask.astype(np.uint8)[None], affine)
+    study["pred"] = Image((mask * np.float32(LIKELY))[None], affine)
     study = KeepComponentsd(keep="all")({**study, "segmentation": tensor})
     return {**study, "measurements": measure_study(study)}
 

@@ -16,11 +16,11 @@ import numpy as np
 import pydicom
 import pytest
 from conftest import REPOSITORY
-from monai.data import MetaTensor
 from studies import SECRETS, UID, run, tree
 
 import scanweave
 from scanweave import Code, InputRefused, SegmentedStudy, SegmentSettings, Stage, UsageError, inspect, segment
+from scanweave.transforms.image import Image
 
 pytest_plugins = ["study_fixtures"]
 
@@ -149,7 +149,7 @@ def test_without_a_folder_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     before = tree(small_study)
     gc.collect()
-    alive = living(MetaTensor, pydicom.Dataset)
+    alive = living(Image, pydicom.Dataset)
     stages: list[Stage] = []
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("always")
@@ -163,7 +163,7 @@ def test_without_a_folder_nothing_is_written(
     assert [stage.step for stage in stages if stage.part == 0][:2] == ["LoadStudy", "ReserveResult"]
     assert {stage.count for stage in stages} == {len(done.seconds) + 1}, "the last step writes nothing and its own time"
     gc.collect()
-    assert living(MetaTensor, pydicom.Dataset) == alive
+    assert living(Image, pydicom.Dataset) == alive
 
 
 def living(*kinds: type) -> int:
@@ -196,7 +196,7 @@ def test_what_progress_raises_ends_the_run(small_study: Path, settings: SegmentS
         ({"study": "STUDY", "out": ""}, {}),
         ({"study": "STUDY", "inputs": {"flair": ""}}, {}),
         ({"study": "STUDY", "inputs": {"t3": "x.nii"}}, {}),
-        ({"study": "STUDY"}, {"precision": "int8"}),
+        ({"study": "STUDY"}, {"precision": "int4"}),
         ({"study": "STUDY"}, {"device": "tpu"}),
         ({"study": "STUDY"}, {"outputs": "jpeg"}),
         ({"study": "STUDY"}, {"components": "some"}),

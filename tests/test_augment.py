@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import MetaTensor
 from torch.nn import functional
 
 from scanweave.pipeline.training.augment.augment import Augment
@@ -18,6 +18,7 @@ from scanweave.pipeline.training.augment.intensity import LEAST_SIGNAL, change_i
 from scanweave.pipeline.training.augment.placement import between_slices, place
 from scanweave.pipeline.training.augment.settings import AugmentSettings
 from scanweave.pipeline.training.slices import Sample
+from scanweave.transforms.image import Image
 from scanweave.transforms.zscore_volume import ZScoreVolumed
 
 SIZE, REFERENCE, CHANNELS = 64, 1, 3
@@ -56,8 +57,8 @@ def head(count: int = 4, side: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
 def batch(count: int = 4) -> Sample:
     """The heads as the chain leaves a volume of such slices."""
     slab, label = head(count)
-    volume = MetaTensor(slab[0].movedim(1, -1).clone())
-    plane = ZScoreVolumed(lower=0, upper=100)({"image": volume})["image"].as_tensor()[..., 1].half()
+    volume = Image(slab[0].movedim(1, -1).numpy().copy(), np.eye(4))
+    plane = torch.from_numpy(ZScoreVolumed(lower=0, upper=100)({"image": volume})["image"].array)[..., 1].half()
     low, high = plane.amin(dim=(1, 2)).float(), plane.amax(dim=(1, 2)).float()
     image = plane[None, :, None].expand(count, -1, 3, -1, -1).clone()
     return {"image": image, "label": label, "low": low.expand(count, -1), "high": high.expand(count, -1)}

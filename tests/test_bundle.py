@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from scanweave.cli import main
 from scanweave.errors import UsageError
@@ -17,6 +18,7 @@ from scanweave.networks.weights import file_sha256
 from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, find_bundle
 from scanweave.pipeline.reserve_result import ReserveResultd
 from scanweave.pipeline.study import inspect
+from scanweave.transforms.monai_steps import ToImaged, ToMetaTensord
 
 BUNDLE = find_bundle()
 
@@ -131,11 +133,12 @@ def test_parts_of_the_chain_serve_monais_own_engines(phantom_study: Path) -> Non
     parser.read_config(str(BUNDLE.root / INFERENCE_CONFIG))
     parser.read_meta(str(BUNDLE.root / METADATA_FILE))
     parser.update({"dataset_dir": str(phantom_study), "output_dir": None})
-    data = parser.get_parsed_content("dataset")[0]
+    data = ToMetaTensord("image")(parser.get_parsed_content("dataset")[0])
+    assert isinstance(data["image"], MetaTensor) and tuple(data["image"].shape[:3]) == (3, 256, 256)
     data["pred"] = torch.zeros_like(data["image"][:1])
-    result = parser.get_parsed_content("postprocessing")(data)
+    result = parser.get_parsed_content("postprocessing")(ToImaged("pred")(data))
     assert result["result"]["volume_ml"] == 0
-    assert tuple(result["segmentation"].shape[1:]) == data["loaded"].grid.shape
+    assert result["segmentation"].array.shape[1:] == data["loaded"].grid.shape
 
 
 ONE_T1 = [{"name": "anatomy", "required": True, "rule": {"weighting": "t1", "contrast": "none"}}]

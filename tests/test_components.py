@@ -5,8 +5,8 @@ import pytest
 
 from scanweave.errors import UsageError
 from scanweave.transforms.geometry import Volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.keep_components import RULES, KeepComponentsd
-from scanweave.transforms.volumes import to_metatensor
 
 
 def blobs() -> Volume:
@@ -19,8 +19,8 @@ def blobs() -> Volume:
 
 def test_largest_keeps_what_touches_by_a_corner_and_counts_the_rest() -> None:
     volume = blobs()
-    data = KeepComponentsd(keep="largest")({"segmentation": to_metatensor(volume)})
-    kept, record = data["segmentation"].numpy()[0], data["components"]
+    data = KeepComponentsd(keep="largest")({"segmentation": Image.of(volume)})
+    kept, record = data["segmentation"].array[0], data["components"]
     assert kept.sum() == 65 and kept[6, 6, 6] == 1 and kept[13, 13, 5] == 0
     assert (record.count, record.kept) == (2, 1)
     assert record.kept_ml == pytest.approx(65 * 0.02) and record.discarded_ml == pytest.approx(18 * 0.02)
@@ -29,12 +29,12 @@ def test_largest_keeps_what_touches_by_a_corner_and_counts_the_rest() -> None:
 
 
 def test_all_keeps_everything_and_an_empty_mask_stays_empty() -> None:
-    data = KeepComponentsd(keep="all")({"segmentation": to_metatensor(blobs())})
-    assert data["segmentation"].numpy().sum() == 83 and data["components"].discarded_ml == 0
+    data = KeepComponentsd(keep="all")({"segmentation": Image.of(blobs())})
+    assert data["segmentation"].array.sum() == 83 and data["components"].discarded_ml == 0
     for rule in RULES:
         empty = Volume(np.zeros((5, 5, 5), dtype=np.uint8), np.eye(4))
-        data = KeepComponentsd(keep=rule)({"segmentation": to_metatensor(empty), "pred": to_metatensor(empty)})
-        assert data["segmentation"].numpy().sum() == 0
+        data = KeepComponentsd(keep=rule)({"segmentation": Image.of(empty), "pred": Image.of(empty)})
+        assert data["segmentation"].array.sum() == 0
         assert (data["components"].count, data["components"].discarded_fraction) == (0, 0.0)
 
 
@@ -53,9 +53,9 @@ def test_likely_keeps_by_summed_probability(of_the_large: float, of_the_small: f
     probability = np.zeros(volume.array.shape, dtype=np.float32)
     probability[volume.array > 0] = of_the_large
     probability[12:15, 12:15, 4:6] = of_the_small
-    pred = to_metatensor(Volume(probability, volume.affine))
-    data = KeepComponentsd(keep="likely", share=0.25)({"segmentation": to_metatensor(volume), "pred": pred})
-    assert data["segmentation"].numpy().sum() == sum(staying)
+    pred = Image.of(Volume(probability, volume.affine))
+    data = KeepComponentsd(keep="likely", share=0.25)({"segmentation": Image.of(volume), "pred": pred})
+    assert data["segmentation"].array.sum() == sum(staying)
     record = data["components"]
     assert (record.count, record.kept) == (2, len(staying))
     assert record.kept_voxels + record.discarded_voxels == 83
@@ -63,7 +63,7 @@ def test_likely_keeps_by_summed_probability(of_the_large: float, of_the_small: f
 
 def test_the_share_decides_which_stay() -> None:
     volume = blobs()
-    pred = to_metatensor(Volume(volume.array.astype(np.float32), volume.affine))
+    pred = Image.of(Volume(volume.array.astype(np.float32), volume.affine))
     for share, staying in ((0.2, 83), (0.5, 65), (0.0, 83)):
-        data = KeepComponentsd(keep="likely", share=share)({"segmentation": to_metatensor(volume), "pred": pred})
-        assert data["segmentation"].numpy().sum() == staying
+        data = KeepComponentsd(keep="likely", share=share)({"segmentation": Image.of(volume), "pred": pred})
+        assert data["segmentation"].array.sum() == staying

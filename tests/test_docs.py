@@ -156,10 +156,10 @@ def test_steps_add_and_remove_what_is_said(small_study: Path, small_bundle: Path
         study = step(study)
         seen.append((set(study) - old, old - set(study)))
         if "image" in study:
-            assert study["image"].shape[0] == 3
+            assert study["image"].array.shape[0] == 3
     documented = documented_steps()
     assert [(name, *keys) for (name, _, _), keys in zip(documented, seen, strict=True)] == documented
-    assert study["pred"].shape == study["segmentation"].shape == (1, *study["loaded"].grid.shape)
+    assert study["pred"].array.shape == study["segmentation"].array.shape == (1, *study["loaded"].grid.shape)
 
 
 # --- axes -----------------------------------------------------------------------------------------------------------

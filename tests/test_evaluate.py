@@ -87,7 +87,12 @@ def test_document_names_what_made_it(written: tuple[dict, Path], bundle: Path) -
     assert 0 <= low < document["mean"] < high <= 1
     assert document["summary"]["dice"]["mean"] == document["mean"]
     assert set(document["summary"]) >= {"dice", "iou", "hd95", "dice_original", "dice_all", "dice_largest"}
-    assert document["settings"] == {"components": "likely", "device": "cpu", "precision": "fp32"}
+    assert document["settings"] == {
+        "components": "likely",
+        "device": "cpu",
+        "precision": "fp32",
+        "runtime": "eager",
+    }
     assert document["bundle"]["name"] == bundle.name and document["notice"] == RESEARCH_NOTICE
     metadata = json.loads((bundle / METADATA_FILE).read_text())
     assert document["weights"] == {name: metadata["weights"][name] for name in ("name", "sha256")}
@@ -291,7 +296,7 @@ def test_bar_grows_evenly_over_the_cases(patients: Path, bundle: Path) -> None:
 
 # --- the configuration ----------------------------------------------------------------------------------------------
 
-ADDED = {"LoadTruthd", "CopyItemsd", "CompareMasksd"}
+ADDED = {"LoadTruthd", "CompareMasksd"}
 LEFT_OUT = {"ReserveResultd", "SaveStudyd"}
 """Steps that an evaluation has besides, and those that write one study's results."""
 
@@ -320,12 +325,12 @@ def test_chain_is_that_of_inference() -> None:
             assert step["modes"].pop("label") == "nearest"
     assert found == expected
     after = steps_of(ours, "postprocessing")
-    first = next(place for place, step in enumerate(after) if name_of(step) == "Invertd")
+    first = next(place for place, step in enumerate(after) if name_of(step) == "Restored")
     kept = [step for step in steps_of(inference, "postprocessing") if name_of(step) not in LEFT_OUT]
     assert after[first:-1] == kept
-    threshold, keep = kept[2], kept[3]
-    assert after[1] == {**threshold, "keys": "found"}
-    assert after[3] == {**keep, "key": "model_mask", "record_key": "model_components"}
+    threshold, keep = kept[1], kept[2]
+    assert after[0] == {**threshold, "name": "found"}
+    assert after[1] == {**keep, "key": "found", "name": "model_mask", "record_key": "model_components"}
 
 
 def test_required_properties_are_there() -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import MetaTensor
 from report_pages import Page
 from scipy.stats import wasserstein_distance
 from studies import Trial
@@ -20,6 +18,7 @@ from scanweave.errors import Code, EnvironmentFailure
 from scanweave.pipeline.bundle import build_evaluator, find_bundle
 from scanweave.pipeline.result import result_record
 from scanweave.pipeline.training.input_reference import input_reference
+from scanweave.transforms.image import Image
 from scanweave.transforms.input_distance import COUNT, InputDistance, InputReference, distance, quantile_function
 from scanweave.transforms.measure_input import MeasureInputd
 
@@ -176,15 +175,15 @@ def test_shipped_reference_is_small_and_the_bundles() -> None:
 def test_step_measures_each_channel_and_changes_nothing() -> None:
     shipped = InputReference.read(SHIPPED)
     voxels = np.stack([np.array(shipped.quantiles[role]) + shift for role, shift in zip(ROLES, (0, 1, 0), strict=True)])
-    image = MetaTensor(torch.from_numpy(voxels.astype(np.float32).reshape(3, 16, 4, 2)), affine=torch.eye(4))
+    image = Image(voxels.astype(np.float32).reshape(3, 16, 4, 2), np.eye(4))
     data = {"image": image, "kept": 1}
     done = MeasureInputd(ROLES, SHIPPED)(data)
     assert set(data) == {"image", "kept"} and done["image"] is image
-    assert np.array_equal(image.numpy().ravel(), voxels.astype(np.float32).ravel())
+    assert np.array_equal(image.array.ravel(), voxels.astype(np.float32).ravel())
     found = done["input_distance"]
     assert [found[role].distance for role in ROLES] == pytest.approx([0, 1, 0], abs=1e-6)
     assert [found[role].unlike for role in ROLES] == [False, True, False]
-    turned = MeasureInputd(ROLES[::-1], SHIPPED)({"image": image.flip(0)})["input_distance"]
+    turned = MeasureInputd(ROLES[::-1], SHIPPED)({"image": image.with_array(image.array[::-1])})["input_distance"]
     assert turned["flair"] == found["flair"] and turned["pre"] == found["pre"], "channels go by their role's name"
 
 
@@ -256,19 +255,19 @@ def test_published_patients_lie_within_and_a_wrong_contrast_without(data_dir: Pa
     for step in steps[:stacked]:
         study = step(study)
 
-    def measured(change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, InputDistance]:
-        changed = {**study, "image": MetaTensor(change(study["image"].as_tensor().clone()), meta=study["image"].meta)}
+    def measured(change: Callable[[np.ndarray], np.ndarray]) -> dict[str, InputDistance]:
+        changed = {**study, "image": study["image"].with_array(change(study["image"].array.copy()))}
         for step in steps[stacked:]:
             changed = step(changed)
         return changed["input_distance"]
 
-    def stretched(image: torch.Tensor) -> torch.Tensor:
+    def stretched(image: np.ndarray) -> np.ndarray:
         image[1] = (image[1] / image[1].max()) ** 2.5 * image[1].max()
         return image
 
     usual = measured(lambda image: image)
     assert not any(item.unlike for item in usual.values())
-    for change in (lambda image: image * 0.37, lambda image: image.flip(2)):
+    for change in (lambda image: image * 0.37, lambda image: image[:, :, ::-1]):
         alike = measured(change)
         assert [alike[r].distance for r in ROLES] == pytest.approx([usual[r].distance for r in ROLES], abs=0.02)
     assert measured(stretched)["flair"].unlike

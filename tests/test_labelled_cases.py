@@ -25,10 +25,10 @@ def names(root: Path) -> list[tuple[str, str]]:
 def truth_of(case: Case) -> np.ndarray:
     data = {"study": case.request, "label_file": case.label}
     loaded = LoadTruthd()(LoadStudyd(find_bundle().roles, "flair")(data))
-    assert loaded["label"].shape == loaded["flair"].shape
+    assert loaded["label"].array.shape == loaded["flair"].array.shape
     assert np.allclose(loaded["label"].affine, loaded["flair"].affine)
-    assert set(np.unique(loaded["label"].numpy())) <= {0.0, 1.0}
-    return loaded["label"].numpy()[0] > 0
+    assert set(np.unique(loaded["label"].array)) <= {0.0, 1.0}
+    return loaded["label"].array[0] > 0
 
 
 def touch(*paths: Path) -> None:

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer
 
 from scanweave.errors import Code, EnvironmentFailure
 from scanweave.networks.bn_unet import BNUNet
 from scanweave.pipeline.inference import Inference, out_of_memory
+from scanweave.transforms.image import Image
 
 SLICES = 9
 SMALL = torch.device("meta")
@@ -26,9 +26,9 @@ def network() -> BNUNet:
 
 
 @pytest.fixture
-def image() -> MetaTensor:
+def image() -> Image:
     voxels = np.random.default_rng(0).standard_normal((3, 32, 32, SLICES)).astype(np.float32)
-    return MetaTensor(torch.from_numpy(voxels), affine=torch.eye(4))
+    return Image(voxels, np.eye(4))
 
 
 def slices(batch: int) -> SliceInferer:
@@ -56,34 +56,34 @@ def memory_for(network: torch.nn.Module, windows: int, device: str) -> Iterator[
     hook.remove()
 
 
-def expected(network: BNUNet, image: MetaTensor) -> torch.Tensor:
+def expected(network: BNUNet, image: Image) -> torch.Tensor:
     """The network slice by slice, without an inferer."""
     with torch.inference_mode():
-        found = [network(image.as_tensor()[None, ..., k]) for k in range(image.shape[-1])]
+        found = [network(torch.from_numpy(image.array)[None, ..., k]) for k in range(SLICES)]
     return torch.stack(found, dim=-1)[0]
 
 
-def test_the_batch_is_halved_until_it_fits(network: BNUNet, image: MetaTensor) -> None:
+def test_the_batch_is_halved_until_it_fits(network: BNUNet, image: Image) -> None:
     infer = Inference(network, slices(16), torch.device("cpu"), "fp32")
     with memory_for(network, 3, "cpu") as batches:
         done = infer(image)
         assert batches[:3] == [9, 8, 4], "16 windows asked for are the nine that there are"
-        assert done.batch == 2 and max(batches[3:]) == 2
+        assert max(batches[3:]) == 2
         batches.clear()
         infer(image)
         assert max(batches) == 2, "the next study begins with what was learned"
-    assert done.device.type == "cpu" and not done.remarks
-    assert torch.allclose(done.probabilities.as_tensor(), expected(network, image), atol=1e-6)
+    assert done.device == "cpu" and not done.remarks
+    assert torch.allclose(torch.from_numpy(done.probabilities.array), expected(network, image), atol=1e-6)
 
 
-def test_the_cpu_takes_over_from_a_device_that_is_too_small(network: BNUNet, image: MetaTensor) -> None:
+def test_the_cpu_takes_over_from_a_device_that_is_too_small(network: BNUNet, image: Image) -> None:
     infer = Inference(network, slices(4), SMALL, "auto")
     with memory_for(network, 0, "meta") as batches:
         done = infer(image)
     assert batches[:3] == [4, 2, 1]
-    assert done.device.type == "cpu" and done.precision == "fp32"
+    assert done.device == "cpu" and done.precision == "fp32"
     assert "CPU took over" in done.remarks[0]
-    assert torch.allclose(done.probabilities.as_tensor(), expected(network, image), atol=1e-6)
+    assert torch.allclose(torch.from_numpy(done.probabilities.array), expected(network, image), atol=1e-6)
     assert not infer(image).remarks, "said once, of the study that it happened to"
 
 
@@ -91,14 +91,16 @@ WINDOWS = without_weights(SlidingWindowInferer((32, 32, 4), sw_batch_size=2), (3
 
 
 @pytest.mark.parametrize("inferer", [SimpleInferer(), WINDOWS])
-def test_other_inferers_are_rescued_too(inferer: Inferer, image: MetaTensor) -> None:
+def test_other_inferers_are_rescued_too(inferer: Inferer, image: Image) -> None:
     network = torch.nn.Conv3d(3, 1, 1)
     infer = Inference(network, inferer, SMALL, "fp32")
     with memory_for(network, 0, "meta"):
         done = infer(image)
-    assert done.device.type == "cpu"
+    assert done.device == "cpu"
     with torch.inference_mode():
-        assert torch.allclose(done.probabilities.as_tensor(), network(image.as_tensor()[None])[0], atol=1e-5)
+        assert torch.allclose(
+            torch.from_numpy(done.probabilities.array), network(torch.from_numpy(image.array)[None])[0], atol=1e-5
+        )
 
 
 class Wrapping(torch.nn.Module):
@@ -124,7 +126,7 @@ class Wrapping(torch.nn.Module):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_what_did_not_fit_is_let_go_before_the_next_try(image: MetaTensor) -> None:
+def test_what_did_not_fit_is_let_go_before_the_next_try(image: Image) -> None:
     network = Wrapping()
     Inference(network, slices(4), torch.device("cpu"), "fp32")(image)
     assert network.released
@@ -137,7 +139,7 @@ class Greedy(torch.nn.Module):
         return torch.empty(1 << 60, dtype=torch.float32) + batch.sum()
 
 
-def test_a_cpu_without_memory_is_an_environment_failure(image: MetaTensor) -> None:
+def test_a_cpu_without_memory_is_an_environment_failure(image: Image) -> None:
     infer = Inference(Greedy(), slices(1), torch.device("cpu"), "fp32")
     with pytest.raises(EnvironmentFailure) as failure:
         infer(image)
@@ -151,7 +153,7 @@ class Broken(torch.nn.Module):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
-def test_a_defect_is_not_taken_for_lack_of_memory(image: MetaTensor) -> None:
+def test_a_defect_is_not_taken_for_lack_of_memory(image: Image) -> None:
     with pytest.raises(RuntimeError, match="mat1"):
         Inference(Broken(), slices(4), torch.device("cpu"), "fp32")(image)
 
@@ -167,22 +169,22 @@ def test_monai_wraps_it() -> None:
     assert out_of_memory(wrapped)
 
 
-def test_progress_counts_slices(network: BNUNet, image: MetaTensor) -> None:
+def test_progress_counts_slices(network: BNUNet, image: Image) -> None:
     heard: list[float] = []
     Inference(network, slices(2), torch.device("cpu"), "fp32")(image, heard.append)
     assert heard == sorted(heard) and heard[-1] == 1.0 and len(heard) == 5
 
 
 @pytest.mark.gpu
-def test_a_full_gpu_gives_the_same_mask(network: BNUNet, image: MetaTensor) -> None:
+def test_a_full_gpu_gives_the_same_mask(network: BNUNet, image: Image) -> None:
     """A real CUDA device, of whose memory this process may have next to nothing."""
     device = torch.device("cuda:0")
     torch.cuda.set_per_process_memory_fraction(1e-4, device)
     try:
-        big = MetaTensor(image.as_tensor().repeat(1, 32, 32, 1), affine=image.affine)
+        big = Image(np.tile(image.array, (1, 32, 32, 1)), image.affine)
         inferer = SliceInferer(roi_size=(1024, 1024), spatial_dim=2, sw_batch_size=SLICES)
         done = Inference(network.to(device), inferer, device, "fp32")(big)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
-    assert done.device.type == "cpu" and done.remarks
-    assert torch.allclose(done.probabilities.as_tensor(), expected(network.cpu(), big), atol=1e-4)
+    assert done.device == "cpu" and done.remarks
+    assert torch.allclose(torch.from_numpy(done.probabilities.array), expected(network.cpu(), big), atol=1e-4)

@@ -5,22 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from monai.data import MetaTensor
-from monai.transforms import Compose, Invertd
 from skimage.exposure import rescale_intensity
 from skimage.transform import resize
 
+from scanweave.pipeline.containers import Compose
 from scanweave.transforms.axial_planes import AxialPlanesd, slice_angle
 from scanweave.transforms.clear_background import ClearBackgroundd
 from scanweave.transforms.crop_square import CropSquared
 from scanweave.transforms.geometry import Grid, Volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.register_roles import _on_grid
 from scanweave.transforms.resize_plane import ResizePlaned
+from scanweave.transforms.restored import Restored, restored
 from scanweave.transforms.scale_series import ScaleSeriesd
-from scanweave.transforms.volumes import to_metatensor
 from scanweave.transforms.zscore_volume import ZScoreVolumed
 
 PUBLISHED_TOLERANCE = 1e-4
@@ -54,7 +53,7 @@ def published(volume: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("patient", ["TCGA_CS_4942_19970222", "TCGA_FG_7634_20000128", "TCGA_HT_8105_19980826"])
 def test_model_input_equals_the_published_preprocessing(data_dir: Path, patient: str) -> None:
     volume = read_lgg(data_dir / "lgg" / "original" / patient)
-    image = MetaTensor(torch.from_numpy(volume.astype(np.float32)).permute(3, 1, 2, 0).contiguous())
+    image = Image(np.ascontiguousarray(volume.astype(np.float32).transpose(3, 1, 2, 0)), np.eye(4))
     chain = Compose(
         [
             ClearBackgroundd("image"),
@@ -63,7 +62,7 @@ def test_model_input_equals_the_published_preprocessing(data_dir: Path, patient:
             ZScoreVolumed(),
         ]
     )
-    ours = chain({"image": image})["image"].numpy().transpose(3, 1, 2, 0)
+    ours = chain({"image": image})["image"].array.transpose(3, 1, 2, 0)
     reference = published(volume)
     assert ours.shape == reference.shape
     interior = (slice(None), slice(2, -2), slice(2, -2))
@@ -77,26 +76,26 @@ def test_model_input_equals_the_published_preprocessing(data_dir: Path, patient:
 def test_scaling_takes_the_percentile_inside_the_field_of_view() -> None:
     rng = np.random.default_rng(0)
     voxels = rng.uniform(0, 1000, (1, 40, 40, 10)).astype(np.float32)
-    unseen = np.zeros_like(voxels)
-    unseen[:, 20:] = 1
+    unseen = np.zeros(voxels.shape, dtype=bool)
+    unseen[:, 20:] = True
     voxels[:, 20:] = 0
-    data = {"pre": MetaTensor(torch.from_numpy(voxels)), "pre_unseen": MetaTensor(torch.from_numpy(unseen))}
-    scaled = ScaleSeriesd("pre")(data)["pre"].numpy()
+    data = {"pre": Image(voxels, np.eye(4)), "pre_unseen": Image(unseen, np.eye(4))}
+    scaled = ScaleSeriesd("pre")(data)["pre"].array
     assert np.percentile(scaled[:, :20], 99.9) == pytest.approx(190, abs=0.1)
     assert scaled.max() <= 255 and scaled.min() >= 0
-    assert data["pre"].numpy().max() > 900, "the input was changed"
+    assert data["pre"].array.max() > 900, "the input was changed"
 
 
 def test_zscore_leaves_out_what_was_not_seen() -> None:
     rng = np.random.default_rng(1)
     voxels = rng.normal(100, 20, (2, 30, 30, 8)).astype(np.float32)
-    unseen = np.zeros_like(voxels)
-    unseen[1, :, :, 4:] = 1
+    unseen = np.zeros(voxels.shape, dtype=bool)
+    unseen[1, :, :, 4:] = True
     voxels[1, :, :, 4:] = 0
-    data = {"image": MetaTensor(torch.from_numpy(voxels)), "unseen": MetaTensor(torch.from_numpy(unseen))}
+    data = {"image": Image(voxels, np.eye(4)), "unseen": Image(unseen, np.eye(4))}
     result = ZScoreVolumed()(data)
     assert "unseen" not in result
-    seen = result["image"].numpy()[1, :, :, :4]
+    seen = result["image"].array[1, :, :, :4]
     assert seen.mean() == pytest.approx(0, abs=1e-4) and seen.std() == pytest.approx(1, abs=1e-4)
 
 
@@ -162,22 +161,20 @@ class ToImage:
 def there_and_back(head: Volume, lesion: Volume, *, flip: int | None = None) -> np.ndarray:
     """The lesion's way through model space: forward by the head's plan, as the network would see it, and back."""
     chain = model_space()
-    data = chain({"flair": to_metatensor(head)})
+    data = chain({"flair": Image.of(head)})
     image = data["image"]
     # What a perfect network answers: the lesion sampled at the model's own voxel centres.
     from scanweave.transforms.resample import resample
 
-    grid = Grid(tuple(image.shape[1:]), image.affine.numpy())
+    grid = image.grid
     answer, _ = resample(lesion, grid)
     if flip is not None:
         answer = np.flip(answer, axis=flip).copy()
-    pred = MetaTensor(torch.from_numpy(np.ascontiguousarray(answer))[None], affine=image.affine)
-    back = Invertd("pred", transform=chain, orig_keys="image", nearest_interp=False, to_tensor=True)(
-        {**data, "pred": pred}
-    )["pred"]
-    assert tuple(back.shape[1:]) == head.array.shape
-    assert np.allclose(back.affine.numpy(), head.affine, atol=1e-6)
-    return back.numpy()[0]
+    pred = image.with_array(np.ascontiguousarray(answer)[None])
+    back = Restored("pred")({**data, "pred": pred})["pred"]
+    assert back.array.shape[1:] == head.array.shape
+    assert np.allclose(back.affine, head.affine, atol=1e-6)
+    return back.array[0]
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -208,14 +205,14 @@ def test_twin_with_a_flipped_axis_is_caught(grid: Grid, axis: int) -> None:
 def test_slices_lie_as_the_training_slices(grid: Grid) -> None:
     head, _ = head_and_lesion(grid)
     original = head.array.copy()
-    moved = AxialPlanesd("flair")({"flair": to_metatensor(head)})["flair"]
-    rows, columns, slices = Grid(tuple(moved.shape[1:]), moved.affine.numpy()).directions.T
+    moved = AxialPlanesd("flair")({"flair": Image.of(head)})["flair"]
+    rows, columns, slices = moved.grid.directions.T
     assert rows[1] < 0 and abs(rows[1]) == max(abs(rows)), "rows run from anterior to posterior"
     assert columns[0] < 0 and abs(columns[0]) == max(abs(columns)), "columns run from right to left"
     assert slices[2] > 0
     angle = slice_angle(grid)
     if angle is None or angle > 35:
-        assert np.allclose(moved.affine.numpy()[2, 2], 3.0)
+        assert np.allclose(moved.affine[2, 2], 3.0)
     assert np.array_equal(head.array, original), "the input was changed"
 
 
@@ -228,11 +225,11 @@ def test_how_an_isotropic_volume_is_stored_does_not_matter() -> None:
     stored = lesion.array + 1
     turned = affine[:, [1, 2, 0, 3]]
     first, second = (
-        AxialPlanesd("flair")({"flair": to_metatensor(Volume(array, where))})["flair"]
+        AxialPlanesd("flair")({"flair": Image.of(Volume(array, where))})["flair"]
         for array, where in ((stored, affine), (stored.transpose(1, 2, 0), turned))
     )
     assert np.allclose(first.affine, second.affine) and first.affine[2, 2] == 3.0
-    assert np.allclose(first.numpy(), second.numpy(), atol=1e-4)
+    assert np.allclose(first.array, second.array, atol=1e-4)
 
 
 def test_planes_beyond_an_oblique_flair_are_not_taken_for_data() -> None:
@@ -241,19 +238,19 @@ def test_planes_beyond_an_oblique_flair_are_not_taken_for_data() -> None:
     affine[:3, :3] = rotation((45, 0, 0)) @ np.diag([2.0, 2.0, 5.0])
     affine[:3, 3] = -affine[:3, :3] @ np.array([40, 40, 10])
     flair = Volume(np.full((80, 80, 20), 100, dtype=np.float32), affine)
-    data = AxialPlanesd("flair")({"flair": to_metatensor(flair)})
-    beyond = data["flair_unseen"].numpy()[0] > 0
+    data = AxialPlanesd("flair")({"flair": Image.of(flair)})
+    beyond = data["flair_unseen"].array[0]
     assert 0.2 < beyond.mean() < 0.8
-    assert (data["flair"].numpy()[0][beyond] == 0).all() and (data["flair"].numpy()[0][~beyond] > 99).all()
+    assert (data["flair"].array[0][beyond] == 0).all() and (data["flair"].array[0][~beyond] > 99).all()
 
     rng = np.random.default_rng(0)
     moving = Volume(rng.uniform(50, 100, (90, 90, 60)).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
-    grid = Grid(tuple(data["flair"].shape[1:]), data["flair"].affine.numpy())
+    grid = data["flair"].grid
     centred = moving.affine.copy()
     centred[:3, 3] = -np.array([90, 90, 60])
     moved, unseen = _on_grid(Volume(moving.array, centred), grid, np.eye(4), data["flair_unseen"])
-    assert (moved.numpy()[0][beyond] == 0).all() and (unseen.numpy()[0][beyond] == 1).all()
-    own = AxialPlanesd("flair")({"flair": to_metatensor(Volume(flair.array, np.diag([2.0, 2.0, 5.0, 1.0])))})
+    assert (moved.array[0][beyond] == 0).all() and (unseen.array[0][beyond]).all()
+    own = AxialPlanesd("flair")({"flair": Image.of(Volume(flair.array, np.diag([2.0, 2.0, 5.0, 1.0])))})
     assert "flair_unseen" not in own
 
 
@@ -262,9 +259,9 @@ def test_planes_within_35_degrees_are_kept(angle: float, own: bool) -> None:
     affine = np.eye(4)
     affine[:3, :3] = rotation((angle, 0, 0)) @ np.diag([1.0, 1.0, 5.0])
     voxels = np.arange(30 * 32 * 12, dtype=np.float32).reshape(30, 32, 12)
-    moved = AxialPlanesd("flair")({"flair": to_metatensor(Volume(voxels, affine))})["flair"]
-    assert (sorted(moved.shape[1:]) == [12, 30, 32]) is own
-    assert (np.array_equal(np.sort(moved.numpy().ravel()), voxels.ravel())) is own
+    moved = AxialPlanesd("flair")({"flair": Image.of(Volume(voxels, affine))})["flair"]
+    assert (sorted(moved.array.shape[1:]) == [12, 30, 32]) is own
+    assert (np.array_equal(np.sort(moved.array.ravel()), voxels.ravel())) is own
 
 
 @SLOW
@@ -276,11 +273,11 @@ def test_crop_is_undone_exactly(shape: tuple[int, int, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     voxels = rng.uniform(0, 1, shape).astype(np.float32) * (rng.uniform(0, 1, shape) > 0.7)
     crop = CropSquared("image", opening=False)
-    before = to_metatensor(Volume(voxels, np.diag([2.0, 3.0, 5.0, 1.0])))
+    before = Image.of(Volume(voxels, np.diag([2.0, 3.0, 5.0, 1.0])))
     after = crop({"image": before})["image"]
-    assert after.shape[1] == after.shape[2]
-    back = crop.inverse({"image": after})["image"]
-    assert np.array_equal(back.numpy()[0], voxels)
+    assert after.array.shape[1] == after.array.shape[2]
+    back = restored(after)
+    assert np.array_equal(back.array[0], voxels)
     assert np.allclose(back.affine, before.affine)
 
 
@@ -290,10 +287,10 @@ def test_neck_and_vertex_of_a_resampled_scan_stay_out_of_the_statistics() -> Non
     head = rng.uniform(50, 200, (3, 32, 32, 6)).astype(np.float32)
     tail = np.zeros_like(head)
     tail[:, :8, :8] = 100
-    affine = torch.eye(4)
-    both = MetaTensor(torch.from_numpy(np.concatenate([head, tail], axis=3)), affine=affine)
-    alone = ZScoreVolumed()({"image": MetaTensor(torch.from_numpy(head), affine=affine)})["image"].numpy()
-    resampled = ZScoreVolumed()({"image": both, "resampled": ("flair",)})["image"].numpy()
-    native = ZScoreVolumed()({"image": both})["image"].numpy()
+    affine = np.eye(4)
+    both = Image(np.concatenate([head, tail], axis=3), affine)
+    alone = ZScoreVolumed()({"image": Image(head, affine)})["image"].array
+    resampled = ZScoreVolumed()({"image": both, "resampled": ("flair",)})["image"].array
+    native = ZScoreVolumed()({"image": both})["image"].array
     assert np.allclose(resampled[..., :6], alone, atol=1e-5)
     assert not np.allclose(native[..., :6], alone, atol=0.1)

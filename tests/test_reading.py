@@ -11,8 +11,8 @@ from scanweave.errors import Code, InputRefused
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io import memory
 from scanweave.transforms.io.dicom_facts import header_facts
-from scanweave.transforms.io.dicom_instance import count_patients, patient_facts
-from scanweave.transforms.io.series import HeaderFacts
+from scanweave.transforms.io.dicom_instance import patient_facts
+from scanweave.transforms.io.series import HeaderFacts, count_patients
 from scanweave.transforms.load_study import magnitude
 from scanweave.transforms.selection.series_words import words_of
 

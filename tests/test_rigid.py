@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Grid, Volume
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import estimate_rigid, shrink_factors
-from scanweave.transforms.rigid_quality import MIN_MARGIN, MIN_SHARPNESS, head_mask, judge
+from scanweave.transforms.rigid import estimate_rigid
+from scanweave.transforms.rigid_head import head_mask
+from scanweave.transforms.rigid_pyramid import pyramid
+from scanweave.transforms.rigid_quality import MIN_MARGIN, MIN_SHARPNESS, judge
 from scanweave.transforms.rigid_settings import RigidSettings
 
 WITHIN_MM = 1.0
@@ -164,7 +166,7 @@ def test_what_cannot_be_aligned_is_flagged(kind):
 def test_a_pose_five_millimetres_off_is_flagged(axis):
     moving = head(0, T1_GRID, seed=1)
     off = rigid(5.0 * np.eye(3)[axis], (0, 0, 0))
-    right, wrong = judge(FLAIR, moving, np.eye(4)), judge(FLAIR, moving, off)
+    right, wrong = (judge(pyramid(FLAIR), pyramid(moving), pose) for pose in (np.eye(4), off))
     assert right.reason == ""
     assert right.after["sharpness"] > MIN_SHARPNESS
     assert right.after["margin"] > MIN_MARGIN
@@ -172,10 +174,60 @@ def test_a_pose_five_millimetres_off_is_flagged(axis):
     assert wrong.displacement_mm == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_three_millimetres_off_a_neighbour_fits_better(axis):
+    off = judge(pyramid(FLAIR), pyramid(head(0, T1_GRID, seed=1)), rigid(3.0 * np.eye(3)[axis], (0, 0, 0)))
+    assert off.after["margin"] < MIN_MARGIN
+    assert off.reason
+
+
+def test_planes_may_differ():
+    """A sagittal series against an axial one: nothing but the affines says which voxel axis is which."""
+    affine = np.array([[0, 0, 5.0, -75], [-3.0, 0, 0, 105], [0, 3.0, 0, -105], [0, 0, 0, 1]])
+    moved = rigid((6, -9, 8), (4, 3, -6))
+    result = estimate_rigid(FLAIR, head(0, Grid((70, 70, 31), affine), moved, seed=1), try_identity=False)
+    assert mean_distance_mm(result.matrix_ras, moved, FLAIR_HEAD) < WITHIN_MM
+    assert not result.flagged
+
+
+@pytest.mark.parametrize("cut", [np.s_[:, :, 9:], np.s_[:, 22:, :], np.s_[24:, :, :]])
+def test_a_third_of_the_head_out_of_view_is_no_hindrance(cut):
+    moved = rigid((6, -9, 8), (4, 3, -6))
+    whole = head(0, T1_GRID, moved, seed=1)
+    affine = whole.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [part.start or 0 for part in cut]
+    result = estimate_rigid(FLAIR, Volume(whole.array[cut], affine), try_identity=False)
+    assert mean_distance_mm(result.matrix_ras, moved, FLAIR_HEAD) < 2 * WITHIN_MM
+
+
+@pytest.mark.parametrize("shape", [(70, 70, 1), (1, 70, 28), (2, 2, 2)])
+def test_hardly_any_voxels_end_flagged(shape):
+    sliver = Volume(np.random.default_rng(0).normal(100, 9, shape), T1_GRID.affine)
+    for fixed, moving in ((FLAIR, sliver), (sliver, FLAIR), (sliver, sliver)):
+        result = estimate_rigid(fixed, moving, try_identity=True)
+        assert np.isfinite(result.matrix_ras).all()
+        assert result.flagged or fixed is moving
+
+
+def test_series_that_do_not_meet_stay_where_they_are():
+    blank = Volume(np.zeros(T1_GRID.shape, dtype=np.int16), T1_GRID.affine)
+    for fixed, moving in ((FLAIR, blank), (blank, FLAIR)):
+        result = estimate_rigid(fixed, moving, try_identity=False)
+        np.testing.assert_array_equal(result.matrix_ras, np.eye(4))
+        assert result.flagged and result.displacement_mm == 0
+
+
+def test_a_pyramid_made_once_serves_every_series():
+    moving = head(0, T1_GRID, rigid((6, -9, 8), (4, 3, -6)), seed=1)
+    shared = pyramid(FLAIR)
+    one, two = (estimate_rigid(fixed, moving, try_identity=True) for fixed in (FLAIR, shared))
+    assert one.matrix_ras.tobytes() == two.matrix_ras.tobytes() and one.after == two.after
+
+
 def test_half_a_head_is_flagged():
     moving = head(0, T1_GRID, seed=1)
     below = Volume(moving.array[:, :, :12], moving.affine)
-    quality = judge(FLAIR, below, np.eye(4))
+    quality = judge(pyramid(FLAIR), pyramid(below), np.eye(4))
     assert quality.after["head_in_view"] < 0.5
     assert quality.reason
 
@@ -183,20 +235,19 @@ def test_half_a_head_is_flagged():
 @pytest.mark.parametrize(
     ("shape", "spacing", "expected"),
     [
-        ((208, 256, 26), (0.8984, 0.8984, 5.5), [(8, 8, 1), (4, 4, 1), (2, 2, 1)]),
-        ((280, 320, 22), (0.6875, 0.6875, 6.5), [(10, 10, 1), (5, 5, 1), (3, 3, 1)]),
-        ((180, 240, 240), (1.0, 1.0, 1.0), [(7, 7, 7), (4, 4, 4), (2, 2, 2)]),
-        ((35, 50, 35), (1.0, 1.0, 1.0), [(1, 2, 1), (1, 2, 1), (1, 2, 1)]),
+        ((208, 256, 26), (0.8984, 0.8984, 5.5), [(26, 32, 26), (52, 64, 26), (104, 128, 26)]),
+        ((280, 320, 22), (0.6875, 0.6875, 6.5), [(23, 26, 22), (46, 53, 22), (93, 106, 22)]),
+        ((180, 240, 240), (1.0, 1.0, 1.0), [(22, 30, 30), (45, 60, 60), (90, 120, 120)]),
+        ((35, 50, 35), (1.0, 1.0, 1.0), [(35, 25, 35)] * 3),
     ],
 )
 def test_levels_have_the_same_millimetres_on_every_scan(shape, spacing, expected):
-    settings = RigidSettings()
-    grid = Grid(shape, np.diag([*spacing, 1.0]))
-    assert [shrink_factors(grid, level.voxel_mm, settings.min_voxels) for level in settings.levels] == expected
+    volume = Volume(np.zeros(shape, dtype=np.uint8), np.diag([*spacing, 1.0]))
+    assert [level.grid.shape for level in pyramid(volume).levels] == expected
 
 
 def test_settings_that_mean_nothing_are_refused():
-    for nonsense in ({"levels": ()}, {"starts_kept": 0}, {"seed": 0}):  # ITK takes seed 0 for the clock
+    for nonsense in ({"levels": ()}, {"starts_kept": 0}, {"seed": 0}, {"glances_kept": 0}):
         with pytest.raises(ValueError, match="expected"):
             RigidSettings(**nonsense)
 

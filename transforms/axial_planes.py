@@ -7,14 +7,14 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
 
-from scanweave.transforms.geometric import GeometricTransformd
+from scanweave.transforms.geometric import GeometricStep
 from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.image import Image, Plan, Voxels
 from scanweave.transforms.resample import resample
-from scanweave.transforms.volumes import to_metatensor, to_volume, unseen_key
+from scanweave.transforms.restored import restored
+from scanweave.transforms.step import Keys
+from scanweave.transforms.volumes import unseen_key
 
 TRAINING_AXES = ("P", "L", "S")
 """Where the voxel axes (row, column, slice) point to in the published training slices."""
@@ -22,18 +22,18 @@ THICK_SLICE_RATIO = 1.5
 """The coarsest axis is the slice axis where it is this much coarser than the next; else there is none."""
 
 
-class AxialPlanesd(GeometricTransformd):
+class AxialPlanesd(GeometricStep):
     """Turn a volume (1, i, j, k) of any orientation into axial slices (1, row, column, slice).
 
     A volume whose slice normal is within `max_angle` degrees of superior keeps its own planes: axes are permuted
     and flipped, no voxel changes. Any other, an isotropic one included, is resampled on patient-axial planes
     `slice_spacing` mm apart, averaged through the slice, with pixels of `plane_spacing` (smallest, largest) mm;
-    `<key>_unseen` is then 1 where those planes reach beyond the volume, and `resampled_key` lists the volume.
+    `<key>_unseen` is then true where those planes reach beyond the volume, and `resampled_key` lists the volume.
     """
 
     def __init__(
         self,
-        keys: KeysCollection,
+        keys: Keys,
         max_angle: float = 35.0,
         slice_spacing: float = 3.0,
         plane_spacing: tuple[float, float] = (0.8, 1.2),
@@ -48,17 +48,17 @@ class AxialPlanesd(GeometricTransformd):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = super().__call__(data)
-        for key in self.key_iterator(d):
-            plan = d[key].applied_operations[-1]["extra_info"]
+        for key in self.present(d):
+            _, plan = d[key].moves[-1]
             if not plan["own"]:
                 _, inside = resample(_field_of_view(Grid(plan["shape"], plan["affine"])), plan["target"])
-                d[unseen_key(key)] = to_metatensor(Volume(~inside, plan["target"].affine))
+                d[unseen_key(key)] = Image(~inside[None], plan["target"].affine)
                 d[self.resampled_key] = (*d.get(self.resampled_key, ()), key)
         return d
 
-    def plan(self, image: MetaTensor) -> dict[str, Any]:
+    def plan(self, image: Image) -> dict[str, Any]:
         """Either `own` planes by an axis permutation, or the target grid of a resampling."""
-        grid = to_volume(image).grid
+        grid = image.grid
         angle = slice_angle(grid)
         if angle is not None and angle <= self.max_angle:
             to_training = nib.orientations.ornt_transform(
@@ -68,27 +68,32 @@ class AxialPlanesd(GeometricTransformd):
         target = axial_grid(grid, self.slice_spacing, self.plane_spacing)
         return {"own": False, "shape": grid.shape, "target": target}
 
-    def forward(self, image: MetaTensor, key: Hashable, plan: Mapping[str, Any]) -> tuple[torch.Tensor, Affine]:
+    def forward(self, image: Image, key: Hashable, plan: Plan) -> tuple[Voxels, Affine]:
         """The axial voxels and their affine."""
-        affine = image.affine.numpy()
         if plan["own"]:
             order = plan["orientation"]
-            moved = nib.orientations.apply_orientation(image.numpy()[0], order)
+            moved = nib.orientations.apply_orientation(image.array[0], order)
             to_old = nib.orientations.inv_ornt_aff(order, plan["shape"])
-            return torch.from_numpy(np.ascontiguousarray(moved))[None], affine @ to_old
+            return np.ascontiguousarray(moved)[None], image.affine @ to_old
         target: Grid = plan["target"]
-        moved, _ = resample(Volume(image.numpy()[0], affine), target)
-        return torch.from_numpy(np.ascontiguousarray(moved))[None], target.affine
+        moved, _ = resample(image.volume, target)
+        return np.ascontiguousarray(moved)[None], target.affine
 
-    def backward(self, image: torch.Tensor, plan: Mapping[str, Any]) -> torch.Tensor:
+    def backward(self, voxels: Voxels, plan: Plan) -> Voxels:
         """Back to the volume's own grid: exact for its own planes, linear otherwise."""
         if plan["own"]:
             axes, flips = np.array(plan["orientation"], dtype=int).T
-            moved = torch.flip(image, [int(axes[i]) + 1 for i in range(3) if flips[i] < 0])
-            return moved.permute(0, *[int(axis) + 1 for axis in axes]).contiguous()
+            moved = np.flip(voxels, tuple(int(axes[i]) + 1 for i in range(3) if flips[i] < 0))
+            return np.ascontiguousarray(moved.transpose(0, *[int(axis) + 1 for axis in axes]))
         own = Grid(plan["shape"], plan["affine"])
-        channels = [resample(Volume(channel.numpy(), plan["target"].affine), own)[0] for channel in image]
-        return torch.from_numpy(np.stack(channels))
+        return np.stack([resample(Volume(channel, plan["target"].affine), own)[0] for channel in voxels])
+
+
+def on_own_planes(image: Image) -> Volume | None:
+    """The first channel as it lay before `AxialPlanesd`, where that step changed no voxel; None where it resampled."""
+    if not all(plan.get("own", False) for _, plan in image.moves):
+        return None
+    return restored(image).volume
 
 
 def _field_of_view(grid: Grid) -> Volume:

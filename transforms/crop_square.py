@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
 from scipy import ndimage
 
-from scanweave.transforms.geometric import GeometricTransformd
+from scanweave.transforms.geometric import GeometricStep
 from scanweave.transforms.geometry import Affine
+from scanweave.transforms.image import Image, Plan, Voxels
+from scanweave.transforms.step import Keys
 from scanweave.transforms.volumes import PREPARED
 
 Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """First and one-past-last index along each axis; may reach outside the array, which means padding with 0."""
 
 
-class CropSquared(GeometricTransformd):
+class CropSquared(GeometricStep):
     """Crop (C, row, column, slice) to what is not 0, then pad rows or columns with 0 to a square.
 
     With `opening` single noisy voxels of raw scans do not stretch the box: each slice is opened with 3x3 pixels
@@ -28,34 +27,34 @@ class CropSquared(GeometricTransformd):
     that of the first key; all keys are cropped alike.
     """
 
-    def __init__(self, keys: KeysCollection, opening: bool = True, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: Keys, opening: bool = True, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.opening = opening
 
-    def plan(self, image: MetaTensor) -> dict[str, Any]:
+    def plan(self, image: Image) -> dict[str, Any]:
         """The window of the head and its padding."""
         return self._plan(image, self.opening)
 
-    def plan_within(self, image: MetaTensor, data: Mapping[Hashable, Any]) -> dict[str, Any]:
+    def plan_within(self, image: Image, data: Mapping[Hashable, Any]) -> dict[str, Any]:
         """As `plan`, without the opening where roles are prepared."""
         return self._plan(image, self.opening and not data.get(PREPARED))
 
-    def _plan(self, image: MetaTensor, opening: bool) -> dict[str, Any]:
-        occupied = (image.as_tensor() > 0).any(dim=0).numpy()
+    def _plan(self, image: Image, opening: bool) -> dict[str, Any]:
+        occupied: npt.NDArray[np.bool_] = np.any(image.array > 0, axis=0)
         opened = ndimage.binary_opening(occupied, np.ones((3, 3, 1))) if opening else occupied
-        return {"window": square_window(opened if opened.any() else occupied), "shape": tuple(image.shape[1:])}
+        return {"window": square_window(opened if opened.any() else occupied), "shape": image.array.shape[1:]}
 
-    def forward(self, image: MetaTensor, key: Hashable, plan: Mapping[str, Any]) -> tuple[torch.Tensor, Affine]:
+    def forward(self, image: Image, key: Hashable, plan: Plan) -> tuple[Voxels, Affine]:
         """The voxels inside the window."""
         shift = np.eye(4)
         shift[:3, 3] = [start for start, _ in plan["window"]]
-        return extract(image.as_tensor(), plan["window"]), plan["affine"] @ shift
+        return extract(image.array, plan["window"]), plan["affine"] @ shift
 
-    def backward(self, image: torch.Tensor, plan: Mapping[str, Any]) -> torch.Tensor:
+    def backward(self, voxels: Voxels, plan: Plan) -> Voxels:
         """The voxels where they came from, 0 around them."""
         window: Window = plan["window"]
         i, j, k = ((-start, n - start) for (start, _), n in zip(window, plan["shape"], strict=True))
-        return extract(image, (i, j, k))
+        return extract(voxels, (i, j, k))
 
 
 def square_window(occupied: npt.NDArray[np.bool_]) -> Window:
@@ -71,10 +70,10 @@ def square_window(occupied: npt.NDArray[np.bool_]) -> Window:
     return bounds[0], bounds[1], bounds[2]
 
 
-def extract(image: torch.Tensor, window: Window) -> torch.Tensor:
+def extract(voxels: Voxels, window: Window) -> Voxels:
     """The part of (C, i, j, k) inside `window`; 0 where it reaches outside."""
-    inside = [(max(start, 0), min(stop, n)) for (start, stop), n in zip(window, image.shape[1:], strict=True)]
-    out = image.new_zeros((image.shape[0], *(stop - start for start, stop in window)))
+    inside = [(max(start, 0), min(stop, n)) for (start, stop), n in zip(window, voxels.shape[1:], strict=True)]
+    out = np.zeros((voxels.shape[0], *(stop - start for start, stop in window)), dtype=voxels.dtype)
     target = [slice(lo - start, hi - start) for (lo, hi), (start, _) in zip(inside, window, strict=True)]
-    out[(slice(None), *target)] = image[(slice(None), *(slice(lo, hi) for lo, hi in inside))]
+    out[(slice(None), *target)] = voxels[(slice(None), *(slice(lo, hi) for lo, hi in inside))]
     return out

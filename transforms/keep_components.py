@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from monai.data import MetaTensor
-from monai.transforms import Transform
 from scipy import ndimage
 
 from scanweave.errors import Code, Problem, UsageError
-from scanweave.transforms.geometry import Grid
+from scanweave.transforms.image import Image
 
 RULES = ("likely", "largest", "all")
 NEIGHBOURS = np.ones((3, 3, 3))
@@ -52,23 +49,26 @@ def check_rule(rule: str) -> str:
     return rule
 
 
-class KeepComponentsd(Transform):
+class KeepComponentsd:
     """Keep the `likely` connected parts of the mask (1, i, j, k), the `largest` alone, or `all`; adds a `Components`.
 
     How likely a part is says the sum of its probabilities, `probability_key` (1, i, j, k): the part with the largest
     sum stays, and every other with at least `share` of it. Several lesions stay, as does the true one beside a
-    false one that is larger. The largest alone is the published rule, which does neither. What goes is counted.
+    false one that is larger. The largest alone is the published rule, which does neither. What goes is counted. The
+    result replaces the mask, or stands under a `name` of its own.
     """
 
     def __init__(
         self,
         key: str = "segmentation",
+        name: str | None = None,
         keep: str = "likely",
         record_key: str = "components",
         probability_key: str = "pred",
         share: float = 0.25,
     ) -> None:
         self.key = key
+        self.name = key if name is None else name
         self.keep = check_rule(keep)
         self.record_key = record_key
         self.probability_key = probability_key
@@ -76,9 +76,9 @@ class KeepComponentsd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        mask = d[self.key]
-        voxels = mask.numpy()[0] > 0
-        voxel_ml = Grid(voxels.shape, mask.affine.numpy()).voxel_ml
+        mask: Image = d[self.key]
+        voxels = mask.array[0] > 0
+        voxel_ml = mask.grid.voxel_ml
         box = _bounding_box(voxels)  # labels take eight times the memory of a mask
         labels, count = ndimage.label(voxels[box], NEIGHBOURS)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -86,7 +86,7 @@ class KeepComponentsd(Transform):
         if count > 1 and self.keep == "largest":
             stays = np.arange(count) == sizes.argmax()
         elif count > 1 and self.keep == "likely":
-            probabilities = d[self.probability_key].numpy()[0][box]
+            probabilities = d[self.probability_key].array[0][box]
             sums = np.bincount(labels.ravel(), weights=probabilities.ravel(), minlength=count + 1)[1:]
             stays = sums >= self.share * sums.max()
         kept = voxels
@@ -103,7 +103,7 @@ class KeepComponentsd(Transform):
             kept_voxels=staying,
             discarded_voxels=total - staying,
         )
-        d[self.key] = MetaTensor(torch.from_numpy(kept.astype(np.uint8))[None], affine=mask.affine)
+        d[self.name] = mask.with_array(kept.astype(np.uint8)[None])
         return d
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from monai.transforms import Transform
 
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Grid, Volume
-from scanweave.transforms.io.dicom_volume import read_dicom_volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.io.find_study import StudyRequest, find_study, one_study
 from scanweave.transforms.io.nifti import read_nifti
 from scanweave.transforms.io.pixel_decoder import PixelDecoder
@@ -23,7 +22,7 @@ from scanweave.transforms.preview import Preview, make_preview
 from scanweave.transforms.selection.select import Role, Selection, assign_roles
 from scanweave.transforms.selection.site_rules import site_rules
 from scanweave.transforms.selection.slice_copies import substitute_copies
-from scanweave.transforms.volumes import PREPARED, to_metatensor
+from scanweave.transforms.volumes import PREPARED
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -60,7 +59,7 @@ class LoadedStudy:
         return self.reference.source != SLICES
 
 
-class LoadStudyd(Transform):
+class LoadStudyd:
     """Read the study at `study_key` (a path, a `StudyRequest`, or absent with all roles in `inputs_key`).
 
     Adds each found role's volume (1, i, j, k), float32 with its RAS affine; `same_frame`, the roles whose header
@@ -83,7 +82,7 @@ class LoadStudyd(Transform):
             selection = assign_roles(study.series, self.roles, study.chosen, site_rules())
             selection, read, pictures = _read_roles(selection, self.roles, self.reference)
         for name, (volume, _, _) in read.items():
-            d[name] = to_metatensor(volume)
+            d[name] = Image.of(volume)
         volume, _, nifti_header = read[self.reference]
         series = _series_of(selection)
         reference = series[self.reference]
@@ -129,12 +128,14 @@ def _read(series: Series, decoder: PixelDecoder) -> _Read:
     headers: tuple[pydicom.Dataset, ...] = ()
     nifti_header = None
     if series.source == "dicom":
+        from scanweave.transforms.io.dicom_volume import read_dicom_volume  # and highdicom
+
         volume, headers = read_dicom_volume(series, decoder)
     else:
         volumes, nifti_header = read_nifti(series.files[0])
         volume = volumes[series.volume]
     volume = magnitude(volume, where)
-    # In the order that the tensor has, while no other series is held twice: at 0.5 mm each takes a third of a GB.
+    # In the order that the image has, while no other series is held twice: at 0.5 mm each takes a third of a GB.
     return Volume(np.ascontiguousarray(volume.array, dtype=np.float32), volume.affine), headers, nifti_header
 
 

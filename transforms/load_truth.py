@@ -8,31 +8,31 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from monai.transforms import Transform
 
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.io.files import is_nifti
 from scanweave.transforms.io.nifti import read_nifti
 from scanweave.transforms.io.slice_files import slice_form
 from scanweave.transforms.io.slice_volume import read_masks
 from scanweave.transforms.load_study import LoadedStudy
-from scanweave.transforms.volumes import to_metatensor
 
 AFFINE_TOLERANCE = 1e-3
 """mm between the mask's affine and the reference's: what different programs make of one header."""
 
 
-class LoadTruthd(Transform):
+class LoadTruthd:
     """Add the mask (1, i, j, k), float32 0 or 1, of the study that `LoadStudyd` has read.
 
     It comes from the file at `file_key`, NIfTI on the reference's own grid or a picture of one slice, or, where
     there is none, from the masks beside the slices. In NIfTI every value above 0 is lesion, in pictures what is white
-    (or every value above 0 where nothing is).
+    (or every value above 0 where nothing is). `own_key` names a second entry for it, which no later step moves.
     """
 
-    def __init__(self, key: str = "label", file_key: str = "label_file") -> None:
+    def __init__(self, key: str = "label", file_key: str = "label_file", own_key: str | None = None) -> None:
         self.key = key
+        self.own_key = own_key
         self.file_key = file_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -40,7 +40,9 @@ class LoadTruthd(Transform):
         loaded: LoadedStudy = d["loaded"]
         file: Path | None = d.get(self.file_key)
         truth = _masks_of_slices(loaded) if file is None else _mask_of_file(file, loaded)
-        d[self.key] = to_metatensor(Volume(truth.astype(np.float32), loaded.grid.affine))
+        d[self.key] = Image.of(Volume(truth.astype(np.float32), loaded.grid.affine))
+        if self.own_key is not None:
+            d[self.own_key] = d[self.key]
         return d
 
 

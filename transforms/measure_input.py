@@ -6,13 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import Transform
-
 from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.transforms.input_distance import InputReference
 
 
-class MeasureInputd(Transform):
+class MeasureInputd:
     """Add `input_distance`: by role how far the channel of `image_key` (C, i, j, k) lies from the training patients.
 
     Nothing is added where `reference_file` does not exist: a bundle need not have one.
@@ -40,5 +38,5 @@ class MeasureInputd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         if self.reference is not None:
-            d["input_distance"] = self.reference.distances(d[self.image_key].numpy(), self.roles)
+            d["input_distance"] = self.reference.distances(d[self.image_key].array, self.roles)
         return d

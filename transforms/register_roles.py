@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
+from scanweave.transforms.axial_planes import on_own_planes
 from scanweave.transforms.geometry import Affine, Grid, Volume
+from scanweave.transforms.image import Image
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import RigidSettings, estimate_rigid
-from scanweave.transforms.view_volume import view_volume
-from scanweave.transforms.volumes import PREPARED, to_metatensor, to_volume, unseen_key
+from scanweave.transforms.rigid import RigidResult, estimate_rigid
+from scanweave.transforms.rigid_pyramid import pyramid
+from scanweave.transforms.rigid_settings import RigidSettings
+from scanweave.transforms.step import DictionaryStep, Keys
+from scanweave.transforms.view_volume import ViewVolume, view_of_moved, view_volume
+from scanweave.transforms.volumes import PREPARED, unseen_key
 
 
-class RegisterRolesd(MapTransform):
+class RegisterRolesd(DictionaryStep):
     """Register each key (1, i, j, k) to `reference` and resample it there; keys without a series are passed over.
 
     So are the roles under `prepared`, channels of one picture that are on the reference's grid already.
@@ -32,7 +34,7 @@ class RegisterRolesd(MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection,
+        keys: Keys,
         reference: str,
         settings: Mapping[str, Any] | None = None,
         same_frame_key: str = "same_frame",
@@ -44,37 +46,54 @@ class RegisterRolesd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        fixed = to_volume(d[self.reference])
-        results = dict(d.get("registration", {}))
+        fixed: Volume = d[self.reference].volume
         planes = dict(d.get("registration_planes", {}))
         views = dict(d.get("registration_views", {}))
-        for key in self.key_iterator(d):
-            if key == self.reference or key in d.get(PREPARED, ()):
-                continue
-            moving = to_volume(d[key])
-            same_frame = key in d.get(self.same_frame_key, ())
-            results[key] = estimate_rigid(fixed, moving, try_identity=same_frame, settings=self.settings)
+        others = [key for key in self.present(d) if key != self.reference and key not in d.get(PREPARED, ())]
+        moving = {key: d[key].volume for key in others}
+        found = self._estimate(fixed, moving, d.get(self.same_frame_key, ()))
+        for key, volume in moving.items():
             beyond = d.get(unseen_key(self.reference))
-            d[key], d[unseen_key(key)] = _on_grid(moving, fixed.grid, results[key].matrix_ras, beyond)
+            d[key], d[unseen_key(key)] = _on_grid(volume, fixed.grid, found[key].matrix_ras, beyond)
             if planes_wanted(d):
-                planes[key] = check_planes(fixed, moving, to_volume(d[key]).array)
-                views[key] = view_volume(moving, d["loaded"].grid, results[key].matrix_ras)
-        d["registration"] = results
+                planes[key] = check_planes(fixed, volume, d[key].array[0])
+                views[key] = _view(volume, d[key], d[self.reference], d["loaded"].grid, found[key].matrix_ras)
+        d["registration"] = {**d.get("registration", {}), **found}
         d["registration_planes"] = planes
         d["registration_views"] = views
         return d
 
+    def _estimate(
+        self, fixed: Volume, moving: Mapping[Hashable, Volume], same_frame: Collection[Hashable]
+    ) -> dict[Hashable, RigidResult]:
+        """Side by side, a thread each: numpy computes without Python's lock. The fixed series' pyramid is made once."""
+        if not moving:
+            return {}
+        target = pyramid(fixed, self.settings)
+        with ThreadPoolExecutor(max_workers=len(moving)) as threads:
+            begun = {
+                key: threads.submit(
+                    estimate_rigid, target, volume, try_identity=key in same_frame, settings=self.settings
+                )
+                for key, volume in moving.items()
+            }
+        return {key: future.result() for key, future in begun.items()}
 
-def _on_grid(
-    moving: Volume, grid: Grid, matrix_ras: Affine, beyond: MetaTensor | None
-) -> tuple[MetaTensor, MetaTensor]:
+
+def _view(moving: Volume, moved: Image, reference: Image, own: Grid, matrix_ras: Affine) -> ViewVolume:
+    """For the report, on the reference's `own` grid, resampled anew only where the reference itself was."""
+    back = on_own_planes(replace(moved, moves=reference.moves))
+    shown = None if back is None else view_of_moved(Volume(back.array, own.affine), moving)
+    return shown or view_volume(moving, own, matrix_ras)
+
+
+def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | None) -> tuple[Image, Image]:
     """The moving voxels on `grid`, background (0) where they were not imaged, and the mask of those places.
 
     What lies `beyond` the reference's own field of view is left out too: no mask can be drawn there.
     """
     voxels, inside = resample(moving, grid, matrix_ras, fill=0.0)
     if beyond is not None:
-        inside &= beyond.numpy()[0] == 0
+        inside &= ~beyond.array[0]
         voxels = np.where(inside, voxels, np.float32(0.0))
-    unseen = torch.from_numpy(~inside)[None].to(torch.float32)
-    return to_metatensor(Volume(voxels, grid.affine)), MetaTensor(unseen, affine=torch.from_numpy(grid.affine.copy()))
+    return Image.of(Volume(voxels, grid.affine)), Image(~inside[None], grid.affine)

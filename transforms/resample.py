@@ -92,14 +92,13 @@ def from_sitk(image: sitk.Image) -> Volume:
 def _sample(source: sitk.Image, grid: Grid, matrix_ras: Affine) -> npt.NDArray[np.float32]:
     """Linear samples of `source` on `grid`, NaN outside the outer voxels' edges.
 
-    ITK clamps between an outer voxel's centre and its edge; its transforms, too, lead from grid to source.
+    ITK clamps between an outer voxel's centre and its edge; its transforms, too, lead from grid to source. Voxels do
+    not depend on each other: the bits are the same with any number of threads.
     """
     import SimpleITK as sitk
 
     matrix_lps = LPS_FROM_RAS @ matrix_ras @ LPS_FROM_RAS
     resampler = sitk.ResampleImageFilter()
-    resampler.SetNumberOfThreads(1)
-    resampler.SetNumberOfWorkUnits(1)
     resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetSize(list(grid.shape))
     resampler.SetOutputSpacing(grid.spacing.tolist())

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from scipy import ndimage
 
-from scanweave.transforms.geometric import GeometricTransformd
+from scanweave.transforms.geometric import GeometricStep
 from scanweave.transforms.geometry import Affine
+from scanweave.transforms.image import Image, Plan, Voxels
+from scanweave.transforms.step import Keys
+
+Matrix = npt.NDArray[np.float32]
 
 NEGLIGIBLE_WEIGHT = 1e-8
 """Below the rounding of float32 voxels."""
 
 
-class ResizePlaned(GeometricTransformd):
+class ResizePlaned(GeometricStep):
     """Resize (C, row, column, slice) in the plane to (C, size, size, slice), pixel edges on pixel edges.
 
     Forward by `modes`: "spline" is a quadratic spline, as `skimage.transform.resize(order=2, mode="constant",
@@ -30,7 +30,7 @@ class ResizePlaned(GeometricTransformd):
 
     def __init__(
         self,
-        keys: KeysCollection,
+        keys: Keys,
         size: int = 256,
         modes: Mapping[str, str] | None = None,
         allow_missing_keys: bool = False,
@@ -39,42 +39,65 @@ class ResizePlaned(GeometricTransformd):
         self.size = size
         self.modes = dict(modes or {})
 
-    def plan(self, image: MetaTensor) -> dict[str, Any]:
+    def plan(self, image: Image) -> dict[str, Any]:
         """Sizes before; the size after is the setting."""
-        return {"shape": tuple(int(n) for n in image.shape[1:3]), "size": self.size}
+        return {"shape": image.array.shape[1:3], "size": self.size}
 
-    def forward(self, image: MetaTensor, key: Hashable, plan: Mapping[str, Any]) -> tuple[torch.Tensor, Affine]:
+    def forward(self, image: Image, key: Hashable, plan: Plan) -> tuple[Voxels, Affine]:
         """The resized voxels; the affine's rows and columns shrink or grow about the outer pixel edges."""
         size, (rows, columns) = plan["size"], plan["shape"]
         scale = np.diag([rows / size, columns / size, 1.0, 1.0])
         scale[:2, 3] = [(rows / size - 1) / 2, (columns / size - 1) / 2]
         affine = plan["affine"] @ scale
-        voxels = image.as_tensor()
+        voxels = image.array
         if (rows, columns) == (size, size):
             return voxels, affine
-        planes = voxels.permute(0, 3, 1, 2)
         if self.modes.get(str(key), "spline") == "nearest":
-            resized = torch.nn.functional.interpolate(planes, (size, size), mode="nearest-exact")
-        else:
-            down, across = (torch.from_numpy(spline_matrix(n, size)) for n in (rows, columns))
-            resized = torch.matmul(torch.matmul(down, planes), across.T)
-            resized.clamp_(float(voxels.min()), float(voxels.max()))
-        return resized.permute(0, 2, 3, 1).contiguous(), affine
+            return voxels[:, nearest(rows, size)[:, None], nearest(columns, size)], affine
+        resized = _resized(voxels, spline_matrix(rows, size), spline_matrix(columns, size))
+        return np.clip(resized, voxels.min(), voxels.max(), out=resized), affine
 
-    def backward(self, image: torch.Tensor, plan: Mapping[str, Any]) -> torch.Tensor:
+    def backward(self, voxels: Voxels, plan: Plan) -> Voxels:
         """The voxels on the pixels before the step, interpolated linearly."""
-        planes = image.permute(0, 3, 1, 2)
-        own = torch.nn.functional.interpolate(planes, plan["shape"], mode="bilinear", align_corners=False)
-        return own.permute(0, 2, 3, 1).contiguous()
+        rows, columns = (linear_matrix(plan["size"], n) for n in plan["shape"])
+        return _resized(voxels, rows, columns)
+
+
+def _resized(voxels: Voxels, rows: Matrix, columns: Matrix) -> npt.NDArray[np.float32]:
+    """Each axis of the plane times its matrix (after, before), all slices in one product."""
+    channels, before, across, slices = voxels.shape
+    down = rows @ voxels.astype(np.float32, copy=False).reshape(channels, before, across * slices)
+    planes = down.reshape(channels, len(rows), across, slices).transpose(0, 1, 3, 2)
+    resized = (planes.reshape(-1, across) @ columns.T).reshape(channels, len(rows), slices, len(columns))
+    return np.ascontiguousarray(resized.transpose(0, 1, 3, 2))
+
+
+def nearest(before: int, after: int) -> npt.NDArray[np.intp]:
+    """The pixel (0..before-1) in which the centre of each of `after` pixels over the same length lies."""
+    return np.minimum((np.arange(after) + 0.5) * before / after, before - 1).astype(np.intp)
 
 
 @lru_cache(maxsize=8)
-def spline_matrix(before: int, after: int) -> npt.NDArray[np.float32]:
+def linear_matrix(before: int, after: int) -> Matrix:
+    """The (after, before) matrix that interpolates one axis linearly, the outer pixels' values up to their edges."""
+    at = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+    low = np.minimum(np.floor(at).astype(np.intp), max(before - 2, 0))
+    matrix = np.zeros((after, before), dtype=np.float32)
+    pixel = np.arange(after)
+    matrix[pixel, low] = 1 - (at - low)
+    matrix[pixel, np.minimum(low + 1, before - 1)] += (at - low).astype(np.float32)
+    return matrix
+
+
+@lru_cache(maxsize=8)
+def spline_matrix(before: int, after: int) -> Matrix:
     """The (after, before) matrix that resizes one axis: interpolation is linear in the samples, and separable.
 
     Each column is what SciPy's zoom, on which scikit-image's resize stands, makes of one unit impulse; applying
     the matrix takes a twentieth of the time of filtering the volume along all its axes.
     """
+    from scipy import ndimage
+
     if before == after:
         return np.eye(before, dtype=np.float32)
     impulses = np.eye(before)

@@ -6,16 +6,15 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from monai.config import KeysCollection
-from monai.transforms import MapTransform
 
+from scanweave.transforms.image import Image
+from scanweave.transforms.step import DictionaryStep, Keys
 from scanweave.transforms.volumes import PREPARED, unseen_key
 
 WHITE = 255.0
 
 
-class ScaleSeriesd(MapTransform):
+class ScaleSeriesd(DictionaryStep):
     """Scale each series (1, i, j, k) alone and linearly from zero: `percentile` becomes `target`, then clip to 0..255.
 
     Roles under `prepared` are passed over: they went through this before they were published. The percentile is taken
@@ -24,7 +23,7 @@ class ScaleSeriesd(MapTransform):
 
     def __init__(
         self,
-        keys: KeysCollection,
+        keys: Keys,
         percentile: float = 99.9,
         target: float = 190.0,
         allow_missing_keys: bool = False,
@@ -35,14 +34,15 @@ class ScaleSeriesd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        for key in self.key_iterator(d):
+        for key in self.present(d):
             if key in d.get(PREPARED, ()):
                 continue
-            voxels = d[key].numpy()
-            unseen = d.get(unseen_key(key))
-            seen = voxels if unseen is None else voxels[unseen.numpy() == 0]
+            image: Image = d[key]
+            voxels = image.array
+            unseen: Image | None = d.get(unseen_key(key))
+            seen = voxels if unseen is None else voxels[~unseen.array]
             level = float(np.percentile(seen, self.percentile)) if seen.size else 0.0
             # A volume so empty that this percentile is zero is scaled by its brightest voxel.
             level = level if level > 0 else max(float(voxels.max()), 1.0)
-            d[key] = torch.clamp(d[key] * (self.target / level), 0.0, WHITE)
+            d[key] = image.with_array(np.clip(voxels * np.float32(self.target / level), 0.0, WHITE))
         return d

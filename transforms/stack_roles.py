@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import torch
-from monai.data import MetaTensor
-from monai.transforms import Transform
+import numpy as np
 
+from scanweave.transforms.image import Image
 from scanweave.transforms.selection.roles import Role
 from scanweave.transforms.volumes import unseen_key
 
 
-class StackRolesd(Transform):
+class StackRolesd:
     """Stack the roles' volumes (1, i, j, k), all on the reference's grid, to `image_key` (roles, i, j, k).
 
     A role without a series is filled by its substitute's. `unseen_key` gets the masks of what each series did not
-    see, of the same shape. The stack carries the reference's recorded transforms: by them predictions find their
+    see, of the same shape. The stack carries what moved the reference: by them predictions find their
     way back.
     """
 
@@ -31,16 +30,15 @@ class StackRolesd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        reference = d[self.reference]
+        reference: Image = d[self.reference]
         sources = [role.name if role.name in d else role.substitute for role in self.roles]
-        nowhere = torch.zeros_like(reference)
+        nowhere = reference.with_array(np.zeros(reference.array.shape, dtype=bool))
         stacks = {
             self.image_key: [d[source] for source in sources],
             self.unseen_key: [d.get(unseen_key(source), nowhere) for source in sources],
         }
         for key, channels in stacks.items():
-            d[key] = MetaTensor(torch.cat([item.as_tensor() for item in channels]), affine=reference.affine)
-            d[key].applied_operations = list(reference.applied_operations)
+            d[key] = reference.with_array(np.concatenate([item.array for item in channels]))
         for role in self.roles:
             d.pop(role.name, None)
             d.pop(unseen_key(role.name), None)

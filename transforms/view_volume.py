@@ -47,6 +47,16 @@ def view_volume(moving: Volume, reference: Grid, matrix_ras: Affine = IDENTITY) 
     Black where it was not imaged.
     """
     grid = view_grid(reference)
-    white = white_level(moving.array)
     voxels, _ = resample(moving, grid, matrix_ras)
-    return ViewVolume(Volume(as_bytes(voxels, white), grid.affine), white)
+    return _view(Volume(voxels, grid.affine), moving)
+
+
+def view_of_moved(moved: Volume, moving: Volume) -> ViewVolume | None:
+    """As `view_volume`, of what was resampled on the reference's own grid already; None where that is too fine."""
+    fits = view_grid(moved.grid).shape == moved.grid.shape
+    return _view(moved, moving) if fits else None
+
+
+def _view(shown: Volume, moving: Volume) -> ViewVolume:
+    white = white_level(moving.array)
+    return ViewVolume(Volume(as_bytes(shown.array, white), shown.affine), white)

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from monai.data import MetaTensor
-from monai.transforms import Transform
+
+from scanweave.transforms.image import Image
 
 
-class ZScoreVolumed(Transform):
+class ZScoreVolumed:
     """Clip (C, i, j, k) to percentiles of all channels together, then (x - mean) / std for each channel.
 
     `normalize_volume` of the published training code: background included. The mask `unseen_key`
-    (C, i, j, k), 1 where a series has no voxels, is left out of the statistics and removed.
+    (C, i, j, k), true where a series has no voxels, is left out of the statistics and removed.
 
     Training volumes are slabs through the brain. One that `resampled_key` names was cut from an acquisition that
     goes on to neck and vertex, or through the corners of an oblique box: there, slices whose section of the head is
@@ -41,10 +40,10 @@ class ZScoreVolumed(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        image = d[self.image_key]
-        voxels = image.numpy()
-        unseen = d.pop(self.unseen_key, None)
-        seen = np.ones(voxels.shape, dtype=bool) if unseen is None else unseen.numpy() == 0
+        image: Image = d[self.image_key]
+        voxels = image.array
+        unseen: Image | None = d.pop(self.unseen_key, None)
+        seen = np.ones(voxels.shape, dtype=bool) if unseen is None else ~unseen.array
         if d.get(self.resampled_key):
             seen &= _slab(voxels, self.min_section)
         low, high = (float(level) for level in np.percentile(voxels[seen], (self.lower, self.upper)))
@@ -53,7 +52,7 @@ class ZScoreVolumed(Transform):
         for channel, inside, out in zip(clipped, seen, scaled, strict=True):
             mean, deviation = _moments(channel[inside])
             np.divide(channel - mean, deviation, out=out)
-        d[self.image_key] = MetaTensor(torch.from_numpy(scaled)).copy_meta_from(image)
+        d[self.image_key] = image.with_array(scaled)
         return d
 
 

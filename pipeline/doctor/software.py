@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from scanweave import __version__
+from scanweave.networks.choice import OPENVINO, native_bf16
 from scanweave.pipeline.doctor.check import Check, State, reason
 from scanweave.pipeline.report.viewer import niivue
 
@@ -18,7 +19,7 @@ DISTRIBUTION = "scanweave"
 
 
 def check_software() -> list[Check]:
-    """Python first, then scanweave, each requirement without an extra, and what the report's viewer needs."""
+    """Python first, then scanweave, each requirement without an extra, and what the extras bring."""
     try:
         own = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -31,7 +32,8 @@ def check_software() -> list[Check]:
     except ImportError as error:
         return [*checks, Check("packaging", State.MISSING, reason(error), "pip install packaging")]
     requirements = [Requirement(text) for text in own.requires or ()]
-    return [*checks, *(check_requirement(item) for item in requirements if _needed(item)), check_viewer()]
+    checks += [check_requirement(item) for item in requirements if _needed(item)]
+    return [*checks, check_viewer(), check_openvino()]
 
 
 def check_requirement(requirement: Requirement) -> Check:
@@ -61,6 +63,26 @@ def check_viewer() -> Check:
         remedy = f'pip install "{DISTRIBUTION}[viewer]"'
         return Check("report viewer", State.WARNING, "NiiVue not found: reports have pictures alone", remedy)
     return Check("report viewer", State.OK, f"NiiVue {found.version}")
+
+
+def check_openvino() -> Check:
+    """Whether there is what computes int8 in half the time, and bf16 where the CPU does."""
+    name = "OpenVINO"
+    try:
+        version = metadata.version(OPENVINO)
+    except metadata.PackageNotFoundError:
+        found = "not installed: ONNX Runtime computes on the CPU"
+        if not native_bf16():
+            return Check(name, State.OK, found)
+        return Check(name, State.WARNING, f"{found}, without bf16", f'pip install "{DISTRIBUTION}[{OPENVINO}]"')
+    try:
+        from scanweave.networks.openvino_network import import_openvino
+
+        import_openvino()
+    except Exception as error:  # numpy, which it needs, may be what is broken
+        remedy = f'pip install --force-reinstall "{DISTRIBUTION}[{OPENVINO}]"'
+        return Check(name, State.WARNING, f"{version} cannot be imported ({reason(error)})", remedy)
+    return Check(name, State.OK, version)
 
 
 def import_name(distribution: metadata.Distribution) -> str:

@@ -6,12 +6,10 @@ from collections.abc import Hashable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from monai.data import MetaTensor
-from monai.transforms import Transform
 
 from scanweave.pipeline.evaluation.metrics import Mask, hd95, hd95_in_planes, lone_slices, overlap
 from scanweave.pipeline.result import flags_of, without_uids
-from scanweave.transforms.geometry import Grid
+from scanweave.transforms.image import Image
 from scanweave.transforms.input_distance import InputDistance
 from scanweave.transforms.keep_components import Components
 from scanweave.transforms.load_study import LoadedStudy
@@ -22,7 +20,7 @@ INSIDE = 0.5
 """A resampled truth is the share of a voxel inside it."""
 
 
-class CompareMasksd(Transform):
+class CompareMasksd:
     """Add `figures`, all that an evaluation says of one case.
 
     In model space (1, row, column, slice): `label` against `model_mask` (what the component rule leaves), `found` (all
@@ -40,7 +38,7 @@ def _figures(study: Mapping[Hashable, Any]) -> Figures:
     counted = overlap(mask, label)
     missed, false = lone_slices(mask, label)
     in_mm = loaded.spacing_known
-    voxel_ml = Grid(mask.shape, study["label"].affine.numpy()).voxel_ml if in_mm else None
+    voxel_ml = study["label"].grid.voxel_ml if in_mm else None
     return {
         "dice": counted.dice,
         "iou": counted.iou,
@@ -66,14 +64,14 @@ def _figures(study: Mapping[Hashable, Any]) -> Figures:
     }
 
 
-def _mask(image: MetaTensor) -> Mask:
-    return image.numpy()[0] > INSIDE
+def _mask(image: Image) -> Mask:
+    return image.array[0] > INSIDE
 
 
-def _distance(mask: Mask, truth: Mask, image: MetaTensor, *, in_mm: bool) -> float | None:
+def _distance(mask: Mask, truth: Mask, image: Image, *, in_mm: bool) -> float | None:
     if not in_mm:
         return hd95_in_planes(mask, truth)
-    return hd95(mask, truth, [float(step) for step in Grid(mask.shape, image.affine.numpy()).spacing])
+    return hd95(mask, truth, [float(step) for step in image.grid.spacing])
 
 
 def _ml(voxels: int, voxel_ml: float | None) -> float | None:
@@ -90,6 +88,6 @@ def _warnings(study: Mapping[Hashable, Any]) -> list[str]:
         for role, item in distances.items()
         if item.unlike
     ]
-    if not np.any(study["label"].numpy() > INSIDE):
+    if not np.any(study["label"].array > INSIDE):
         told.append("the truth is empty in model space")
     return [without_uids(text, phi=False) for text in told]

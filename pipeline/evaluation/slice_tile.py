@@ -28,11 +28,11 @@ class Tiles:
     @classmethod
     def of(cls, study: Mapping[str, Any], channel: int) -> Tiles:
         """Those of an evaluated study in model space; `channel` is the reference's in the network's input."""
-        voxels = study["image"].numpy()[channel]
+        voxels = study["image"].array[channel]
         low, high = np.percentile(voxels, (DARKEST, BRIGHTEST))
         scaled = (voxels - low) * (255.0 / max(high - low, np.finfo(np.float32).eps))
         gray = np.clip(scaled, 0, 255).astype(np.uint8)
-        return cls(gray, *(study[key].numpy()[0] > 0.5 for key in ("label", "model_mask")))
+        return cls(gray, *(study[key].array[0] > 0.5 for key in ("label", "model_mask")))
 
     def __len__(self) -> int:
         return self.gray.shape[-1]

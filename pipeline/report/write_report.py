@@ -6,10 +6,9 @@ Everything can be read without a script; where the browser runs the page's own, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from scanweave.errors import printable
 from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
@@ -22,6 +21,9 @@ from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.plane_checks import PlaneCheck
 from scanweave.transforms.preview import display_axis
 from scanweave.transforms.rigid import RigidResult
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATE = "report.html"
 MAX_BYTES = 20_000_000
@@ -44,6 +46,14 @@ def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str,
 
 def _page(shown: Mapping[str, Any], viewer: Viewer | str) -> str:
     """The page with its viewer, or with a word on why it has none; "" says nothing of one."""
+    if isinstance(viewer, str):
+        return _template().render(**shown, viewer=None, no_viewer=viewer)
+    return _template().render(**shown, viewer=viewer)
+
+
+@cache
+def _template() -> Template:
+    """Compiled once: that takes longer than to write a page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
@@ -51,10 +61,7 @@ def _page(shown: Mapping[str, Any], viewer: Viewer | str) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["printable"] = lambda value: printable(str(value))
-    template = environment.get_template(TEMPLATE)
-    if isinstance(viewer, str):
-        return template.render(**shown, viewer=None, no_viewer=viewer)
-    return template.render(**shown, viewer=viewer)
+    return environment.get_template(TEMPLATE)
 
 
 def _shown(
@@ -85,7 +92,7 @@ def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, V
     view = View.of(loaded.grid, display_axis(loaded.grid))
     if loaded.preview is None:
         return Slices((), 1), view
-    mask = np.asarray(study["segmentation"])[0] > 0
+    mask = study["segmentation"].array[0] > 0
     files = loaded.pictures.stems if loaded.pictures else ()
     return slice_pictures(loaded.preview, mask, view, known_mm=known_mm, files=files), view
 

@@ -53,14 +53,14 @@ class Learner:
         loss: Loss,
         optimizer: Optimizer,
         inferer: Inferer,
-        device: torch.device,
+        device: torch.device | str,
         precision: str = "auto",
         ema: float = 0.998,
         gradient_clip: float = 1.0,
         ranks: Ranks | None = None,
     ) -> None:
-        self.device = device
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = torch.device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.network, ema)
         logits = _Logits(self.network)
         self.model = DistributedDataParallel(logits) if ranks and ranks.count > 1 else logits
@@ -72,9 +72,9 @@ class Learner:
             "ema": ema,
             "gradient_clip": gradient_clip,
         }
-        dtype = autocast_dtype(training_precision(precision, device))
-        self.autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        dtype = autocast_dtype(training_precision(precision, self.device))
+        self.autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
 
     def step(self, image: torch.Tensor, label: torch.Tensor, rate: float, number: int) -> torch.Tensor:
         """One step, the training's `number`th, at a learning rate; the loss, on the device.

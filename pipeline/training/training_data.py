@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from monai.transforms import Compose
-
 from scanweave.errors import Code, Problem, UsageError
+from scanweave.pipeline.containers import Compose
 from scanweave.pipeline.progress import Progress
 from scanweave.pipeline.training.fingerprints import content_of
 from scanweave.pipeline.training.splits import Split, split_patients

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.transforms import Compose, Transform
 
 from scanweave import __version__
 from scanweave.errors import InputRefused
+from scanweave.pipeline.chain import steps_of
+from scanweave.pipeline.containers import Compose
 from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
 from scanweave.pipeline.training.fingerprints import state_of
@@ -39,11 +40,12 @@ class TrainingVolume:
     high: torch.Tensor
 
 
-class ToTrainingVolumed(Transform):
+class ToTrainingVolumed:
     """The last step before the cache: `image` (C, i, j, k) and `label` (1, i, j, k) to plain tensors, slices first."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image, label = data["image"].as_tensor().permute(3, 0, 1, 2), data["label"].as_tensor()[0].permute(2, 0, 1)
+        image = torch.from_numpy(data["image"].array).permute(3, 0, 1, 2)
+        label = torch.from_numpy(data["label"].array[0]).permute(2, 0, 1)
         return {"image": image.half().contiguous(), "label": (label > 0.5).to(torch.uint8).contiguous()}
 
 
@@ -81,7 +83,7 @@ def _volume(case: Case, preprocessing: Compose, file: Path) -> TrainingVolume:
     tensors = _stored(file)
     if tensors is None:
         tensors = case.item
-        for step in preprocessing.flatten().transforms:  # `Compose` would wrap refusals in a RuntimeError
+        for _, step in steps_of(preprocessing):
             tensors = step(tensors)
         with whole_file(file, mark=f".{uuid.uuid4().hex}") as stream:  # several trainings may share a cache
             torch.save(tensors, stream)
@@ -101,6 +103,6 @@ def _stored(file: Path) -> dict[str, Any] | None:
 
 def _hash_chain(chain: Compose) -> str:
     """Of the steps with their settings, and of this version, whose steps may do otherwise than the last one's did."""
-    steps = chain.flatten().transforms
+    steps = [step for _, step in steps_of(chain)]
     told = [f"{type(step).__name__}{sorted((key, repr(value)) for key, value in vars(step).items())}" for step in steps]
     return hashlib.sha256("\n".join((__version__, *told)).encode()).hexdigest()[:16]

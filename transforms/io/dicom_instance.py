@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,12 +134,6 @@ def patient_facts(header: pydicom.Dataset) -> tuple[str, ...]:
     identity = text(header, "PatientID") or text(header, "PatientName")
     facts = (identity, *(text(header, key) for key in ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")))
     return tuple(hashlib.sha256(fact.encode()).hexdigest() if fact else "" for fact in facts)
-
-
-def count_patients(facts: Iterable[tuple[str, ...]]) -> int:
-    """How many patients these are at least: the most different values that any one fact has."""
-    columns = zip(*(known for known in facts if known), strict=True)
-    return max((len(set(column) - {""}) for column in columns), default=0)
 
 
 def _is_no_image(header: pydicom.Dataset) -> bool:

@@ -10,10 +10,10 @@ import pydicom
 from scanweave.errors import Code, Problem
 from scanweave.transforms.io.dicom_facts import header_facts, number, text
 from scanweave.transforms.io.dicom_geometry import MIN_SLICES, SliceGeometry, geometry_problems, slice_spacing
-from scanweave.transforms.io.dicom_instance import Instance, count_patients, frame_count, patient_facts
+from scanweave.transforms.io.dicom_instance import Instance, frame_count, patient_facts
 from scanweave.transforms.io.dicom_parts import differences
 from scanweave.transforms.io.dicom_slices import kinds_of, slice_geometry, slices_of
-from scanweave.transforms.io.series import Series
+from scanweave.transforms.io.series import Series, count_patients
 from scanweave.transforms.io.volume_limits import size_problem
 
 _SEVERAL_STACKS = frozenset({Code.DUPLICATE_POSITION, Code.MIXED_ORIENTATION})

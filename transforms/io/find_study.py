@@ -10,11 +10,9 @@ from pathlib import Path
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Grid
 from scanweave.transforms.io.dicom_geometry import MIN_SLICES
-from scanweave.transforms.io.dicom_index import index_dicom
-from scanweave.transforms.io.dicom_instance import count_patients
 from scanweave.transforms.io.files import gather, is_nifti, reachable
 from scanweave.transforms.io.nifti import read_nifti_header
-from scanweave.transforms.io.series import HeaderFacts, Series
+from scanweave.transforms.io.series import HeaderFacts, Series, count_patients
 from scanweave.transforms.io.slice_files import is_slice
 from scanweave.transforms.io.slice_index import SOURCE as SLICES
 from scanweave.transforms.io.slice_index import index_slices
@@ -109,9 +107,13 @@ def _look(files: Sequence[Path], path: Path, roles: Sequence[str]) -> FoundStudy
             message = f"expected {len(roles)} volumes ({', '.join(roles)}) in one file, found {len(volumes)}"
             raise InputRefused(Problem(Code.WRONG_SHAPE, message, path.name))
         return FoundStudy(volumes, dict(zip(roles, volumes, strict=True)))
-    index = index_dicom(file for file in files if not is_nifti(file))
-    if index.series or index.stray_problems:
-        return FoundStudy(index.series, {}, index.stray_problems)
+    others = [file for file in files if not is_nifti(file)]
+    if others:
+        from scanweave.transforms.io.dicom_index import index_dicom  # pydicom is for those who have DICOM
+
+        index = index_dicom(others)
+        if index.series or index.stray_problems:
+            return FoundStudy(index.series, {}, index.stray_problems)
     volumes = tuple(volume for file in files if is_nifti(file) for volume in _nifti_among_others(file))
     # Pictures beside scans are previews: they count where there is nothing else.
     found = volumes or index_slices(files, path)

@@ -12,7 +12,7 @@ import numpy as np
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.io.memory import require_memory
-from scanweave.transforms.io.nifti_guard import GZIP_SUFFIX, check_extensions, read_to_the_end
+from scanweave.transforms.io.nifti_guard import GZIP_SUFFIX, check_extensions, opened, read_to_the_end
 from scanweave.transforms.io.volume_limits import size_problem
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ def read_nifti(path: Path) -> tuple[tuple[Volume, ...], nib.Nifti1Image]:
     stored = image.get_data_dtype().itemsize
     require_memory(math.prod(shape) * (stored + BYTES_PER_VOXEL), path.name)
     try:
-        if path.suffix.lower() == GZIP_SUFFIX:
-            read_to_the_end(path, math.prod(shape) * stored)
-        voxels = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
+        with opened(path) as stream:
+            whole = type(image).from_stream(stream)  # reads on where the header ends: a gzipped file is unpacked once
+            voxels = np.asarray(whole.dataobj, dtype=np.float32).reshape(shape)
+            read_to_the_end(stream)
     except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
         problem = Problem(Code.TRUNCATED, f"the voxels cannot be read ({type(error).__name__})", path.name)
         raise InputRefused(problem) from error

@@ -50,20 +50,19 @@ def check_extensions(path: Path) -> None:
             at += length
 
 
-def read_to_the_end(path: Path, expected: int) -> None:
-    """Unpack all of it, of which nibabel reads no more than the voxels: a checksum stands at the end.
+def read_to_the_end(stream: BufferedIOBase) -> None:
+    """Read what stands behind the voxels: gzip compares its checksum at the end of the file.
 
     Raises
     ------
     ValueError
-        More than the `expected` bytes of header and voxels and what may stand behind them; other errors as `gzip`.
+        Far more bytes than any program appends; other errors as `gzip`.
     """
     count = 0
-    with opened(path) as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            count += len(chunk)
-            if count > expected + MAX_EXTENSION_BYTES + MAX_TRAILING_BYTES:
-                raise ValueError("far more bytes than voxels")
+    while chunk := stream.read(_CHUNK_BYTES):
+        count += len(chunk)
+        if count > MAX_TRAILING_BYTES:
+            raise ValueError("far more bytes than voxels")
 
 
 def _layout(head: bytes) -> tuple[str, int, int]:

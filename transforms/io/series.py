@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,3 +70,9 @@ class Series:
     def label(self) -> str:
         """How messages name the series: its UID (with the part) or file name; never its description."""
         return f"{self.name} [{self.part}]" if self.part else self.name
+
+
+def count_patients(facts: Iterable[tuple[str, ...]]) -> int:
+    """How many patients these are at least: the most different values that any one fact has."""
+    columns = zip(*(known for known in facts if known), strict=True)
+    return max((len(set(column) - {""}) for column in columns), default=0)

@@ -100,13 +100,15 @@ def _sources(study: Mapping[Hashable, Any], reference: str, own: Grid, preview: 
     return Sources(
         series={reference: _reference_view(preview, own, grid), **moved},
         grid=grid,
-        mask=np.asarray(study["segmentation"])[0] > 0,
-        probability=np.asarray(study["pred"])[0],
+        mask=study["segmentation"].array[0] > 0,
+        probability=study["pred"].array[0],
     )
 
 
 def _reference_view(preview: Preview, own: Grid, grid: Grid) -> ViewVolume:
     """The preview, made on the series' `own` grid, on the one on which the other roles were kept."""
+    if preview.factors == (1, 1, 1) and grid.shape == own.shape:
+        return ViewVolume(Volume(preview.voxels, grid.affine), preview.white)
     factors = np.array(preview.factors)
     affine = own.affine.copy()
     affine[:3, 3] = own.points([(factors - 1) / 2])[0]

@@ -14,6 +14,9 @@ COMPONENTS_HELP = (
     "the largest alone; all"
 )
 ROLE_ALIASES = ("pre", "flair", "post")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+RUNTIMES = ("auto", "eager", "onnxruntime", "openvino")
+_NETWORK = ("bundle", "weights", "device", "precision", "runtime", "components", "overwrite")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,21 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="NAME|DIR", default="flair_abnormality", help="default: %(default)s")
     add_common(parser)
     parser.add_argument("--phi", action="store_true", help="allow identifiers (UIDs) in names and results")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Which network runs, where and how: all but the bundle, which comes with the study."""
+    parser.add_argument("--weights", metavar="FILE", type=path, help="a state dict instead of the bundle's")
+    parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument("--runtime", choices=RUNTIMES, default="auto",
+                        help="of the network: eager is PyTorch; auto takes the fastest of those that can")  # fmt: skip
+    parser.add_argument("--components", choices=COMPONENT_RULES, help=COMPONENTS_HELP)
+
+
+def network_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_network`, `--bundle` and `--overwrite` parsed, as `NetworkSettings` takes it."""
+    return {name: getattr(options, name) for name in _NETWORK}
 
 
 def path(text: str) -> Path:

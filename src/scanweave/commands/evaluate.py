@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from scanweave.commands.arguments import COMPONENT_RULES, COMPONENTS_HELP, add_common, path
+from scanweave.commands.arguments import add_common, add_network, network_arguments, path
 from scanweave.pipeline.progress import Stage
 from scanweave.pipeline.progress_course import EVALUATE_STEPS, LOAD
 from scanweave.progress_display import progress_shown
@@ -19,11 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="<patient>/<patient>_<n>.tif with _mask.tif, <case>/<role>.nii.gz with label.nii.gz, "
                              "or images/ + labels/")  # fmt: skip
     parser.add_argument("--bundle", metavar="NAME|DIR", default="flair_abnormality", help="default: %(default)s")
-    parser.add_argument("--weights", metavar="FILE", type=path, help="a state dict instead of the bundle's")
     parser.add_argument("--out", metavar="OUT", type=path, help="for figures and pictures; without it none is written")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
-    parser.add_argument("--components", choices=COMPONENT_RULES, help=COMPONENTS_HELP)
+    add_network(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing evaluation")
     add_common(parser)
 
@@ -36,13 +33,6 @@ def run(options: argparse.Namespace) -> None:
         from scanweave.pipeline.evaluation.evaluation_text import evaluation_text
         from scanweave.pipeline.network_settings import NetworkSettings
 
-        settings = NetworkSettings(
-            bundle=options.bundle,
-            weights=options.weights,
-            device=options.device,
-            precision=options.precision,
-            components=options.components,
-            overwrite=options.overwrite,
-        )
+        settings = NetworkSettings(**network_arguments(options))
         done = evaluate(options.images, options.out, settings=settings, progress=progress)
     print(json.dumps(done.record, indent=2) if options.json else evaluation_text(done))

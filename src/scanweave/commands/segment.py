@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from scanweave.commands.arguments import COMPONENT_RULES, COMPONENTS_HELP, add_study, path, study_arguments
+from scanweave.commands.arguments import add_network, add_study, network_arguments, path, study_arguments
 from scanweave.pipeline.outputs import OUTPUTS
 from scanweave.pipeline.progress import Stage
 from scanweave.pipeline.progress_course import LOAD, STUDY_STEPS
@@ -18,13 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The study, and how and where to."""
     add_study(parser)
     parser.add_argument("-o", "--out", metavar="OUT", type=path, required=True, help="results go to OUT/<study>/")
-    parser.add_argument("--weights", metavar="FILE", type=path, help="a state dict instead of the bundle's")
-    parser.add_argument("--device", metavar="auto|cpu|cuda:N", default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    add_network(parser)
     parser.add_argument("--outputs", metavar="LIST", help=f"of {', '.join(OUTPUTS)} (comma-separated)")
     parser.add_argument("--seg-all-frames", action=argparse.BooleanOptionalAction,
                         help="in each DICOM-SEG a frame for every slice, not only where something is")  # fmt: skip
-    parser.add_argument("--components", choices=COMPONENT_RULES, help=COMPONENTS_HELP)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
 
 
@@ -36,14 +33,9 @@ def run(options: argparse.Namespace) -> None:
         from scanweave.pipeline.study import SegmentSettings, segment
 
         settings = SegmentSettings(
-            bundle=options.bundle,
-            weights=options.weights,
-            device=options.device,
-            precision=options.precision,
+            **network_arguments(options),
             outputs=options.outputs,
             seg_all_frames=options.seg_all_frames,
-            components=options.components,
-            overwrite=options.overwrite,
             phi=options.phi,
         )
         done = segment(out=options.out, **study_arguments(options), settings=settings, progress=progress)
