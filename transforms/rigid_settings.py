@@ -40,7 +40,7 @@ class RigidSettings:
     `glances_kept` by the level's own descent. Heads cut to two thirds need them: with the 250 poses of a denser grid of
     turns about the two centres alone, 18 of 60 such pairs went astray, with these and the short descents 1 or 2.
 
-    The finest level has four times the samples that finding the head takes: with 15,000, one FLAIR re-sliced in four ways
+    The finest level has four times the samples that finding the head takes: with 15,000, one FLAIR re-sliced four ways
     gave poses of the same T1 up to 1.25 mm apart, with 60,000 0.43 mm, for 0.1 CPU s more.
 
     No axis is shrunk to fewer than `min_voxels`, and no metric draws more than `max_samples`.
