@@ -26,8 +26,8 @@ from registration_studies import Group, Study, distances_mm, find_studies, head_
 from registration_table import Row, page, summary
 from table import put_between_markers
 
-from scanweave.transforms.rigid import estimate_rigid
-from scanweave.transforms.rigid_pyramid import Pyramid, pyramid
+from scanweave.transforms.rigid.estimate import estimate_rigid
+from scanweave.transforms.rigid.pyramid import Pyramid, pyramid
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARES = {

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Affine, Volume
 from scanweave.transforms.resample import to_sitk
-from scanweave.transforms.rigid_shrink import shrink_factors
+from scanweave.transforms.rigid.shrink import shrink_factors
 
 LEVELS = (
     (7.2, 4.0, 0.50, 4.0, 0.10, 0.80, 80),

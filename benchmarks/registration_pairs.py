@@ -11,7 +11,7 @@ import numpy.typing as npt
 from registration_studies import Group, Study
 
 from scanweave.transforms.geometry import Affine, Volume
-from scanweave.transforms.rigid_pose import TURN_RADIUS_MM, PoseFrame
+from scanweave.transforms.rigid.pose import TURN_RADIUS_MM, PoseFrame
 
 SHIFT_MM, TURN_DEG = 20.0, 20.0
 CROPPED, MUCH_CROPPED = 0.15, 0.30

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Affine, Volume
-from scanweave.transforms.rigid import estimate_rigid
-from scanweave.transforms.rigid_pyramid import pyramid
-from scanweave.transforms.rigid_settings import Descent, Level, RigidSettings
+from scanweave.transforms.rigid.estimate import estimate_rigid
+from scanweave.transforms.rigid.pyramid import pyramid
+from scanweave.transforms.rigid.settings import Descent, Level, RigidSettings
 
 FINE = RigidSettings(
     levels=(

@@ -19,7 +19,7 @@ from scanweave.transforms.input_distance import LIMIT_PERCENTILE, InputDistance
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.keep_components import Components
 from scanweave.transforms.load_study import LoadedStudy
-from scanweave.transforms.rigid import RigidResult
+from scanweave.transforms.rigid.estimate import RigidResult
 from scanweave.transforms.selection.select import Selection
 
 DISCARDED_WARNING_FRACTION = 0.1

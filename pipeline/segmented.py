@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scanweave.transforms.image import Image
     from scanweave.transforms.keep_components import Components
     from scanweave.transforms.load_study import LoadedStudy
-    from scanweave.transforms.rigid import RigidResult
+    from scanweave.transforms.rigid.estimate import RigidResult
 
 
 @dataclass(frozen=True, eq=False, repr=False)

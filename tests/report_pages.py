@@ -27,7 +27,7 @@ from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.plane_checks import check_planes
 from scanweave.transforms.preview import make_preview
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import RigidResult
+from scanweave.transforms.rigid.estimate import RigidResult
 from scanweave.transforms.selection.select import RoleChoice, Selection
 from scanweave.transforms.view_volume import view_volume
 

@@ -10,11 +10,11 @@ from scipy.spatial.transform import Rotation
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Grid, Volume
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import estimate_rigid
-from scanweave.transforms.rigid_head import head_mask
-from scanweave.transforms.rigid_pyramid import pyramid
-from scanweave.transforms.rigid_quality import MIN_MARGIN, MIN_SHARPNESS, judge
-from scanweave.transforms.rigid_settings import RigidSettings
+from scanweave.transforms.rigid.estimate import estimate_rigid
+from scanweave.transforms.rigid.head import head_mask
+from scanweave.transforms.rigid.pyramid import pyramid
+from scanweave.transforms.rigid.quality import MIN_MARGIN, MIN_SHARPNESS, judge
+from scanweave.transforms.rigid.settings import RigidSettings
 
 WITHIN_MM = 1.0
 """What methods of registration agree on is 0.3..0.5 mm on thick slices."""

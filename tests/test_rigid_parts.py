@@ -13,16 +13,16 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from scanweave.transforms.geometry import Grid, Volume
-from scanweave.transforms.rigid_descent import descend
-from scanweave.transforms.rigid_head import filled, head_mask
-from scanweave.transforms.rigid_metric import Similarity
-from scanweave.transforms.rigid_pose import TURN_RADIUS_MM, PoseFrame, rotations, turn_jacobians
-from scanweave.transforms.rigid_pyramid import pyramid
-from scanweave.transforms.rigid_samples import ScaledImage, draw_samples
-from scanweave.transforms.rigid_sampling import Sampler, affine_points
-from scanweave.transforms.rigid_settings import Descent
-from scanweave.transforms.rigid_shrink import blur, shrink
-from scanweave.transforms.rigid_starts import image_centre, lowest, mass_centre
+from scanweave.transforms.rigid.descent import descend
+from scanweave.transforms.rigid.head import filled, head_mask
+from scanweave.transforms.rigid.metric import Similarity
+from scanweave.transforms.rigid.pose import TURN_RADIUS_MM, PoseFrame, rotations, turn_jacobians
+from scanweave.transforms.rigid.pyramid import pyramid
+from scanweave.transforms.rigid.samples import ScaledImage, draw_samples
+from scanweave.transforms.rigid.sampling import Sampler, affine_points
+from scanweave.transforms.rigid.settings import Descent
+from scanweave.transforms.rigid.shrink import blur, shrink
+from scanweave.transforms.rigid.starts import image_centre, lowest, mass_centre
 
 RANDOM = np.random.default_rng(0)
 AFFINE = np.array([[-2.0, 0.1, 0, 30], [0.1, 2.2, 0.3, -20], [0, -0.2, 5.0, 7], [0, 0, 0, 1]])
@@ -305,7 +305,7 @@ REGISTERS = """
 import sys
 import numpy as np
 from scanweave.transforms.geometry import Volume
-from scanweave.transforms.rigid import estimate_rigid
+from scanweave.transforms.rigid.estimate import estimate_rigid
 i, j, k = np.mgrid[:40, :44, :22]
 def head(shift):
     inside = ((i - 20 - shift) / 14) ** 2 + ((j - 22) / 17) ** 2 + ((k - 11) / 9) ** 2

@@ -14,9 +14,9 @@ from scanweave.transforms.geometry import Affine, Grid, Volume
 from scanweave.transforms.image import Image
 from scanweave.transforms.plane_checks import check_planes, planes_wanted
 from scanweave.transforms.resample import resample
-from scanweave.transforms.rigid import RigidResult, estimate_rigid
-from scanweave.transforms.rigid_pyramid import pyramid
-from scanweave.transforms.rigid_settings import RigidSettings
+from scanweave.transforms.rigid.estimate import RigidResult, estimate_rigid
+from scanweave.transforms.rigid.pyramid import pyramid
+from scanweave.transforms.rigid.settings import RigidSettings
 from scanweave.transforms.step import DictionaryStep, Keys
 from scanweave.transforms.view_volume import ViewVolume, view_of_moved, view_volume
 from scanweave.transforms.volumes import PREPARED, unseen_key

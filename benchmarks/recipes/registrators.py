@@ -72,7 +72,7 @@ def simpleitk(flair: Path, moving: Path) -> Matrix:
 def scanweave(flair: Path, moving: Path) -> Matrix:
     """As `scanweave segment` does with NIfTI files."""
     from scanweave.transforms.geometry import Volume
-    from scanweave.transforms.rigid import estimate_rigid
+    from scanweave.transforms.rigid.estimate import estimate_rigid
 
     def volume(path: Path) -> Volume:
         image = nib.load(path)

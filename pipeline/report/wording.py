@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scanweave.errors import printable
-from scanweave.transforms.rigid_quality import MIN_HEAD_IN_VIEW, MIN_MARGIN, MIN_SHARPNESS
+from scanweave.transforms.rigid.quality import MIN_HEAD_IN_VIEW, MIN_MARGIN, MIN_SHARPNESS
 
 FIGURES = {
     "head_in_view": ("head inside the field of view", MIN_HEAD_IN_VIEW),

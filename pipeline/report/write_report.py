@@ -20,7 +20,7 @@ from scanweave.pipeline.result import flags_of
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.plane_checks import PlaneCheck
 from scanweave.transforms.preview import display_axis
-from scanweave.transforms.rigid import RigidResult
+from scanweave.transforms.rigid.estimate import RigidResult
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from scanweave.transforms.geometry import Volume
-from scanweave.transforms.rigid_sampling import Mask
-from scanweave.transforms.rigid_shrink import blur
+from scanweave.transforms.rigid.sampling import Mask
+from scanweave.transforms.rigid.shrink import blur
 
 HEAD_LEVEL = 0.15
 """The head begins at this fraction of the 99th percentile."""

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.transforms.geometry import Affine
-from scanweave.transforms.rigid_metric import Similarity, information
-from scanweave.transforms.rigid_pose import PoseFrame, rotations
-from scanweave.transforms.rigid_pyramid import Pyramid
-from scanweave.transforms.rigid_samples import draw_samples
-from scanweave.transforms.rigid_sampling import Sampler, affine_points
+from scanweave.transforms.rigid.metric import Similarity, information
+from scanweave.transforms.rigid.pose import PoseFrame, rotations
+from scanweave.transforms.rigid.pyramid import Pyramid
+from scanweave.transforms.rigid.samples import draw_samples
+from scanweave.transforms.rigid.sampling import Sampler, affine_points
 
 Floats = npt.NDArray[np.float64]
 

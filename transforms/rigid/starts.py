@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.rigid_pose import TURN_RADIUS_MM
-from scanweave.transforms.rigid_samples import ScaledImage
-from scanweave.transforms.rigid_settings import RigidSettings
+from scanweave.transforms.rigid.pose import TURN_RADIUS_MM
+from scanweave.transforms.rigid.samples import ScaledImage
+from scanweave.transforms.rigid.settings import RigidSettings
 
 Floats = npt.NDArray[np.float64]
 

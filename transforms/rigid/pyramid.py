@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scanweave.transforms.geometry import Volume
-from scanweave.transforms.rigid_head import head_mask
-from scanweave.transforms.rigid_samples import ScaledImage
-from scanweave.transforms.rigid_sampling import Mask
-from scanweave.transforms.rigid_settings import DEFAULT_SETTINGS, RigidSettings
-from scanweave.transforms.rigid_shrink import blur, shrink, shrink_factors
+from scanweave.transforms.rigid.head import head_mask
+from scanweave.transforms.rigid.samples import ScaledImage
+from scanweave.transforms.rigid.sampling import Mask
+from scanweave.transforms.rigid.settings import DEFAULT_SETTINGS, RigidSettings
+from scanweave.transforms.rigid.shrink import blur, shrink, shrink_factors
 
 THICK_SLICE_RATIO = 2.0
 """An axis this many times coarser than the finest is not blurred: its voxels are blur enough."""

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.transforms.geometry import Affine, Volume
-from scanweave.transforms.rigid_descent import Found, descend
-from scanweave.transforms.rigid_metric import Similarity
-from scanweave.transforms.rigid_pose import PoseFrame
-from scanweave.transforms.rigid_pyramid import Pyramid, pyramid
-from scanweave.transforms.rigid_quality import judge
-from scanweave.transforms.rigid_samples import ScaledImage, draw_samples
-from scanweave.transforms.rigid_settings import DEFAULT_SETTINGS, Descent, RigidSettings
-from scanweave.transforms.rigid_starts import lowest, mass_centre, start_poses
+from scanweave.transforms.rigid.descent import Found, descend
+from scanweave.transforms.rigid.metric import Similarity
+from scanweave.transforms.rigid.pose import PoseFrame
+from scanweave.transforms.rigid.pyramid import Pyramid, pyramid
+from scanweave.transforms.rigid.quality import judge
+from scanweave.transforms.rigid.samples import ScaledImage, draw_samples
+from scanweave.transforms.rigid.settings import DEFAULT_SETTINGS, Descent, RigidSettings
+from scanweave.transforms.rigid.starts import lowest, mass_centre, start_poses
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class RigidResult:
     """A rigid transform and how far to trust it.
 
     `matrix_ras` (4x4, mm) takes a point of the fixed series to the moving series' point, both RAS. `before`
-    and `after` hold the figures of `rigid_quality` at identity and at the result. `displacement_mm` is the
+    and `after` hold the figures of `quality.py` at identity and at the result. `displacement_mm` is the
     mean distance that the fixed head's voxels move. `flag_reason` says why a result is `flagged` for review.
     """
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.rigid_samples import FixedSamples, ScaledImage
-from scanweave.transforms.rigid_sampling import Mask, Values, affine_points
+from scanweave.transforms.rigid.samples import FixedSamples, ScaledImage
+from scanweave.transforms.rigid.sampling import Mask, Values, affine_points
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.transforms.geometry import Grid
-from scanweave.transforms.rigid_pose import PoseFrame
-from scanweave.transforms.rigid_sampling import Mask, Sampler, Values, affine_points
+from scanweave.transforms.rigid.pose import PoseFrame
+from scanweave.transforms.rigid.sampling import Mask, Sampler, Values, affine_points
 
 BRIGHTEST_PERCENT = 0.5
 """Vessels and fat, which share the last bin."""

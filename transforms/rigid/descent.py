@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.rigid_settings import Descent
+from scanweave.transforms.rigid.settings import Descent
 
 Floats = npt.NDArray[np.float64]
 Objective = Callable[[Floats], tuple[Floats, Floats]]

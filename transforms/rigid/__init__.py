@@ -1,0 +1,1 @@
+"""Rigid registration of one series to another: pyramid, samples, metric, starts, descent, judgement."""
