@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from machine import conditions
+from page import put_between_markers
 from registration_itk import estimate_with_itk
 from registration_pairs import Kind, Pair, flag_pairs, right_pairs
 from registration_studies import Group, Study, distances_mm, find_studies, head_points
 from registration_table import Row, page, summary
-from table import put_between_markers
 
 from scanweave.transforms.rigid.estimate import estimate_rigid
 from scanweave.transforms.rigid.pyramid import Pyramid, pyramid
