@@ -196,7 +196,7 @@ def test_what_progress_raises_ends_the_run(small_study: Path, settings: SegmentS
         ({"study": "STUDY", "out": ""}, {}),
         ({"study": "STUDY", "inputs": {"flair": ""}}, {}),
         ({"study": "STUDY", "inputs": {"t3": "x.nii"}}, {}),
-        ({"study": "STUDY"}, {"precision": "int8"}),
+        ({"study": "STUDY"}, {"precision": "int4"}),
         ({"study": "STUDY"}, {"device": "tpu"}),
         ({"study": "STUDY"}, {"outputs": "jpeg"}),
         ({"study": "STUDY"}, {"components": "some"}),
