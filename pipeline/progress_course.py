@@ -30,11 +30,11 @@ class Step:
 
 
 STUDY_STEPS: Mapping[str, Step] = {
-    LOAD: Step("load libraries", 4.0),
-    "LoadStudy": Step("read", 1.8),
+    LOAD: Step("load libraries", 1.6),
+    "LoadStudy": Step("read", 1.4),
     "ReserveResult": Step("check the output", 0.0),
     "AxialPlanes": Step("find axial planes", 0.0),
-    "RegisterRoles": Step("register", 4.5, logged=True),
+    "RegisterRoles": Step("register", 1.4, logged=True),
     "ScaleSeries": Step("scale", 0.1),
     "StackRoles": Step("stack", 0.0),
     "ClearBackground": Step("clear background", 0.0),
@@ -42,11 +42,11 @@ STUDY_STEPS: Mapping[str, Step] = {
     "ResizePlane": Step("resize", 0.2),
     "ZScoreVolume": Step("normalise", 0.1),
     "MeasureInput": Step("compare with training", 0.0),
-    "Infer": Step("network", 8.0, logged=True),
+    "Infer": Step("network", 3.0, logged=True),
     "Restore": Step("restore", 0.0),
     "Threshold": Step("threshold", 0.0),
     "KeepComponents": Step("keep components", 0.0),
-    "SaveStudy": Step("write", 0.4, logged=True),
+    "SaveStudy": Step("write", 1.1, logged=True),
 }
 """The shipped chain in order, seconds as measured on two CPU cores with three series of 22 slices.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from studies import Trial
 
-from scanweave.commands import arguments
 from scanweave.errors import Code, EnvironmentFailure, UsageError
 from scanweave.networks import choice
 from scanweave.networks.choice import Means, choose, native_bf16
@@ -87,10 +86,6 @@ def test_who_computes(means: Means, runtime: str, precision: str, expected: str 
         choose(runtime, precision, means)
     assert refused.value.code is expected
     assert refused.value.exit_code == (2 if expected is Code.USAGE else 5)
-
-
-def test_command_line_offers_what_there_is() -> None:
-    assert (arguments.RUNTIMES, arguments.PRECISIONS) == (choice.RUNTIMES, choice.PRECISIONS)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scanweave.errors import Code, Problem, UsageError
+from scanweave.networks.choice import PRECISIONS, RUNTIMES
 
 COMPONENT_RULES = ("likely", "largest", "all")
 COMPONENTS_HELP = (
@@ -14,8 +15,6 @@ COMPONENTS_HELP = (
     "the largest alone; all"
 )
 ROLE_ALIASES = ("pre", "flair", "post")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
-RUNTIMES = ("auto", "eager", "onnxruntime", "openvino")
 _NETWORK = ("bundle", "weights", "device", "precision", "runtime", "components", "overwrite")
 
 
