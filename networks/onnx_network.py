@@ -16,6 +16,8 @@ from scanweave.networks.choice import FP32, ONNX
 
 INPUT, OUTPUT = "image", "pred"
 """Names in the file, as a bundle's metadata has them."""
+MOST_AT_ONCE = 4
+"""Slices: each needs 150 MB while it is computed."""
 NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 Batch = npt.NDArray[np.float32]
 Run: TypeAlias = Callable[[Batch], Batch]
@@ -23,11 +25,14 @@ Run: TypeAlias = Callable[[Batch], Batch]
 
 
 def onnxruntime_run(path: Path, precision: str) -> Run:
-    """ONNX Runtime's, in the numbers that the file holds. Threads sleep while they wait: spinning costs as much as
-    computing. WEIGHTS_INVALID where the file holds no such network."""
+    """ONNX Runtime's, in the numbers that the file holds; WEIGHTS_INVALID where it holds no such network.
+
+    Each caller computes, helped by the threads that are left when `slices_at_once` call. These sleep while they wait:
+    spinning costs as much as computing.
+    """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = thread_count()
+    options.intra_op_num_threads = thread_count() - slices_at_once() + 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
@@ -57,7 +62,7 @@ class OnnxNetwork:
 
     The file is loaded in a thread of its own, while a study is read and registered; `load` says by whom, and
     `runtime` and `precision` are what results say. With `mirror` the mean of the probabilities and of those for the
-    columns reversed (`MirrorAverage`), in twice the time.
+    columns reversed (`MirrorAverage`), in twice the time. As many threads as `at_once` says may call at the same time.
     """
 
     def __init__(
@@ -67,7 +72,9 @@ class OnnxNetwork:
         runtime: str = ONNX,
         precision: str = FP32,
         load: Callable[[Path, str], Run] = onnxruntime_run,
+        at_once: int = 1,
     ) -> None:
+        self.at_once = at_once
         self.mirror, self.runtime, self.precision = mirror, runtime, precision
         loader = ThreadPoolExecutor(max_workers=1)
         self._loaded = loader.submit(load, path, precision)
@@ -89,6 +96,11 @@ class OnnxNetwork:
 
     def _run(self, batch: Batch) -> Batch:
         return self._loaded.result()(np.ascontiguousarray(batch, dtype=np.float32))
+
+
+def slices_at_once() -> int:
+    """How many slices ONNX Runtime computes side by side: a core to each takes a tenth less than all cores to one."""
+    return min(thread_count(), MOST_AT_ONCE)
 
 
 def check_names(names: list[str]) -> None:

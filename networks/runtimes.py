@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scanweave.networks.choice import EAGER, FP32, INT8, ONNX, OPENVINO, Means, choose, exported_file
-from scanweave.networks.onnx_network import OnnxNetwork, onnxruntime_run
+from scanweave.networks.onnx_network import OnnxNetwork, onnxruntime_run, slices_at_once
 from scanweave.networks.openvino_network import openvino_run
 from scanweave.networks.weights import Weights, check_bytes, load_weights
 
@@ -71,5 +71,5 @@ def load_network(
     file = exported[exported_file(runtime, precision)].weights
     check_bytes(weights)  # no result names weights that are not there
     check_bytes(file)
-    load = {ONNX: onnxruntime_run, OPENVINO: openvino_run}[runtime]
-    return OnnxNetwork(file.path, mirror, runtime, precision, load)
+    load, at_once = {ONNX: (onnxruntime_run, slices_at_once()), OPENVINO: (openvino_run, 1)}[runtime]
+    return OnnxNetwork(file.path, mirror, runtime, precision, load, at_once)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from scanweave.pipeline.evaluation.canvas import FAINT, INK, PAPER, Pixels, Rgb, fitted, font
 from scanweave.transforms.preview import Bytes
@@ -75,6 +74,7 @@ def overlay_pictures(scene: Scene, words: Words, names: Sequence[str]) -> Iterat
 
 def _slice(scene: Scene, number: int) -> Pixels:
     from PIL import Image
+    from scipy import ndimage
 
     across, down, along = scene.factors
     gray, zoom = scene.gray[number // across], scene.zoom

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from scanweave import RESEARCH_NOTICE, __version__
+from scanweave.networks.choice import EAGER
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.measurements import measurements_record
@@ -46,13 +47,19 @@ def result_record(
         "settings": settings_record(study),
         "weights": {"name": weights.name, "sha256": weights.sha256},
         "bundle": {"name": bundle, "version": metadata.get("version", "")},
-        "versions": {"scanweave": __version__, **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        "versions": {"scanweave": __version__, **{name: importlib.metadata.version(name) for name in _packages(study)}},
         "seconds": dict(study.get("seconds", {})),
         "peak_memory_mb": peak_memory_mb(),
         **_peak_gpu_memory(),
         "warnings": [without_uids(text, phi=phi) for text in warnings_of(study, metadata, weights)],
         "notice": RESEARCH_NOTICE,
     }
+
+
+def _packages(study: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    """What the numbers may depend on: the packages of every run, and the exported network's runtime if it computed."""
+    runtime = study.get("computed", {}).get("runtime", EAGER)
+    return _PACKAGES if runtime == EAGER else (*_PACKAGES, runtime)
 
 
 def settings_record(study: Mapping[Hashable, Any]) -> dict[str, str]:

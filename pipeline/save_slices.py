@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from scanweave.transforms.io.slice_volume import SlicePictures
 
@@ -52,4 +51,6 @@ def overlay(
 
 def outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The pixels of a mask that touch what is outside, by a side; the picture's border is outside."""
+    from scipy import ndimage
+
     return mask & ~ndimage.binary_erosion(mask)

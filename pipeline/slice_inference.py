@@ -1,6 +1,8 @@
-"""An exported network over the slices of one volume: no PyTorch, no MONAI, one slice's memory."""
+"""An exported network over the slices of one volume: no PyTorch, no MONAI, a few slices' memory."""
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -37,20 +39,29 @@ class SliceInference:
         batch = self.inferer.sw_batch_size
         probabilities = np.zeros((1, *image.array.shape[1:]), dtype=np.float32)
         wanted = np.flatnonzero(shows_something(image.array))
-        for first in range(0, len(wanted), batch):
-            numbers = wanted[first : first + batch]
-            try:
-                found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
-            except Exception as error:  # the runtimes' own types
-                if says_no_memory(error):
-                    raise no_memory_left() from error
-                raise
-            probabilities[0][..., numbers] = np.moveaxis(found[:, 0], 0, -1)
-            if progress is not None:
-                progress((first + len(numbers)) / len(wanted))
+        batches = [wanted[first : first + batch] for first in range(0, len(wanted), batch)]
+        threads = ThreadPoolExecutor(max_workers=self.network.at_once)
+        try:
+            computed = threads.map(lambda numbers: self._probabilities(image, numbers), batches)
+            for done, (numbers, found) in enumerate(zip(batches, computed, strict=True), start=1):
+                probabilities[0][..., numbers] = found
+                if progress is not None:
+                    progress(done / len(batches))
+        finally:
+            threads.shutdown(cancel_futures=True)  # who stops a run does not wait for all its slices
         if not np.isfinite(probabilities).all():
             raise not_finite()
         return Computed(image.with_array(probabilities), CPU, self.network.precision, self.network.runtime)
+
+    def _probabilities(self, image: Image, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """(row, column, slice) of the slices with these `numbers`."""
+        try:
+            found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
+        except Exception as error:  # the runtimes' own types
+            if says_no_memory(error):
+                raise no_memory_left() from error
+            raise
+        return np.moveaxis(found[:, 0], 0, -1)
 
 
 def whole_slices(inferer: object) -> SliceInferer | None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from scanweave.errors import Code, Problem, UsageError
+from scanweave.transforms.connected import connected_parts
 from scanweave.transforms.image import Image
 
 RULES = ("likely", "largest", "all")
-NEIGHBOURS = np.ones((3, 3, 3))
-"""Voxels that touch by a face, an edge or a corner are connected, as in the published code."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class KeepComponentsd:
         voxels = mask.array[0] > 0
         voxel_ml = mask.grid.voxel_ml
         box = _bounding_box(voxels)  # labels take eight times the memory of a mask
-        labels, count = ndimage.label(voxels[box], NEIGHBOURS)
+        labels, count = connected_parts(voxels[box])
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         stays = np.ones(count, dtype=bool)
         if count > 1 and self.keep == "largest":

@@ -8,8 +8,8 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from scanweave.transforms.connected import Labels, boxes_of, connected_parts
 from scanweave.transforms.geometry import Affine, Volume
 from scanweave.transforms.slice_diameters import SAME_MM, Line, longest_line, longest_perpendicular
 from scanweave.transforms.slice_outline import Outline, outline_of
@@ -18,8 +18,6 @@ Point = tuple[float, float, float]
 """RAS mm."""
 PLANES = ("sagittal", "coronal", "axial")
 """By the patient axis (right, anterior, superior) that is nearest to their normal."""
-NEIGHBOURS = 3
-"""Voxels that touch by a face, an edge or a corner are connected, in space and in a slice."""
 ML_DECIMALS, MM_DECIMALS = 4, 2
 """What volumes and lengths are rounded to where they are written; a voxel says no more."""
 MOST_PARTS = 20
@@ -86,7 +84,7 @@ def measure_mask(mask: Volume, slice_axis: int = 2) -> MaskSize:
     if not inside.any():
         return MaskSize(0.0, 0, None, (), named)
     box, first = _bounding_box(inside)
-    labels, count = ndimage.label(inside[box], np.ones((NEIGHBOURS,) * 3))
+    labels, count = connected_parts(inside[box])
     plane = _Plane(mask.affine, slice_axis, first)
     regions = _regions(labels, count, slice_axis)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -121,12 +119,12 @@ def _bounding_box(inside: npt.NDArray[np.bool_]) -> tuple[tuple[slice, slice, sl
     return (i, j, k), (i.start, j.start, k.start)
 
 
-def _regions(labels: npt.NDArray[np.int32], count: int, slice_axis: int) -> list[list[_Region]]:
+def _regions(labels: Labels, count: int, slice_axis: int) -> list[list[_Region]]:
     """Of each part (1..count) its connected regions, slice after slice."""
     found: list[list[_Region]] = [[] for _ in range(count)]
     for number, plane in enumerate(np.moveaxis(labels, slice_axis, 0)):
-        flat, regions = ndimage.label(plane, np.ones((NEIGHBOURS,) * 2))
-        for label, box in enumerate(ndimage.find_objects(flat, regions), start=1):
+        flat, regions = connected_parts(plane != 0)
+        for label, box in enumerate(boxes_of(flat, regions), start=1):
             pixels = flat[box] == label
             part = int(plane[box][pixels][0])
             found[part - 1].append(_Region(pixels, (box[0].start, box[1].start), number))

@@ -9,10 +9,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.preview import Bytes, as_bytes, display_axis, white_level
+from scanweave.transforms.rigid.sampling import Sampler
 
 OUTPUT = "report"
 """The entry of `--outputs` that shows the planes."""
@@ -90,5 +90,9 @@ def _at_identity(moving: Volume, grid: Grid, axis: int, index: int) -> npt.NDArr
     indices = np.insert(np.indices(shape).reshape(2, -1), axis, index, axis=0)
     to_moving = np.linalg.inv(moving.affine) @ grid.affine
     points = to_moving[:3, :3] @ indices + to_moving[:3, 3:]
-    sampled = ndimage.map_coordinates(moving.array, points, output=np.float32, order=1, mode="constant", cval=0.0)
-    return sampled.reshape(shape)
+    # Only what the plane crosses is copied, a thin slab of a series that lies like the fixed one.
+    first = np.clip(np.floor(points.min(axis=1)), 0, np.maximum(np.array(moving.grid.shape) - 2, 0)).astype(np.intp)
+    last = np.maximum(np.ceil(points.max(axis=1)).astype(np.intp), first + 1)
+    crossed = moving.array[tuple(slice(low, high + 1) for low, high in zip(first, last, strict=True))]
+    sampled, inside = Sampler.of(crossed).values((points - first[:, None]).astype(np.float32))
+    return np.where(inside, sampled, np.float32(0)).reshape(shape)

@@ -16,6 +16,8 @@ from scanweave.transforms.step import Keys
 
 Matrix = npt.NDArray[np.float32]
 
+ZEROS = 12
+"""So many stand on either side of the samples."""
 NEGLIGIBLE_WEIGHT = 1e-8
 """Below the rounding of float32 voxels."""
 
@@ -93,18 +95,24 @@ def linear_matrix(before: int, after: int) -> Matrix:
 def spline_matrix(before: int, after: int) -> Matrix:
     """The (after, before) matrix that resizes one axis: interpolation is linear in the samples, and separable.
 
-    Each column is what SciPy's zoom, on which scikit-image's resize stands, makes of one unit impulse; applying
-    the matrix takes a twentieth of the time of filtering the volume along all its axes.
+    As SciPy's zoom does in the mode "grid-constant", on which scikit-image's resize stands: samples between zeros
+    to coefficients of the quadratic spline through them (P. Thevenaz, T. Blu, M. Unser, IEEE Trans. Med. Imaging 19,
+    2000), and these to the new pixels. One product with the matrix takes a twentieth of the time of filters.
     """
-    from scipy import ndimage
-
     if before == after:
         return np.eye(before, dtype=np.float32)
-    impulses = np.eye(before)
-    columns = [
-        ndimage.zoom(impulse, after / before, order=2, mode="grid-constant", grid_mode=True) for impulse in impulses
-    ]
-    matrix = np.stack(columns, axis=1)
+    at = np.arange(before + 2 * ZEROS)
+    through = _quadratic(at[:, None] - at)
+    through[0, 1] = through[-1, -2] = 2 * _quadratic(np.float64(1))  # mirrored at the outermost zeros
+    coefficients = np.linalg.inv(through)[:, ZEROS:-ZEROS]
+    pixels = (np.arange(after) + 0.5) * before / after - 0.5 + ZEROS
+    matrix = _quadratic(pixels[:, None] - at) @ coefficients
     # The spline's tails fall off for ever; as denormal numbers they would make the product fifty times slower.
     matrix[np.abs(matrix) < NEGLIGIBLE_WEIGHT] = 0
     return matrix.astype(np.float32)
+
+
+def _quadratic(x: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The quadratic B-spline."""
+    away = np.abs(np.asarray(x, dtype=np.float64))
+    return np.where(away < 0.5, 0.75 - away**2, np.where(away < 1.5, (1.5 - away) ** 2 / 2, 0.0))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull
 
 from scanweave.transforms.slice_outline import Outline
 
@@ -20,10 +19,29 @@ _PIECE = 256
 
 def longest_line(points: npt.NDArray[np.float64]) -> Line:
     """The two of `points` (n, 2), not all on one line, that are farthest apart."""
-    hull = points[np.sort(ConvexHull(points).vertices)]
+    hull = points[np.sort(_hull(points))]
     apart = np.linalg.norm(hull[:, None] - hull[None], axis=2)
     one, other = np.unravel_index(np.rint(apart / SAME_MM).argmax(), apart.shape)
     return hull[[one, other]]
+
+
+def _hull(points: npt.NDArray[np.float64]) -> list[int]:
+    """Which of `points` (n, 2) are the corners of their convex hull (A. M. Andrew, Inf. Process. Lett. 9, 1979)."""
+    order = np.lexsort(points.T[::-1]).tolist()
+    places = points.tolist()
+    corners: list[int] = []
+    for way in (order, order[::-1]):
+        chain: list[int] = []
+        for n in way:
+            x, y = places[n]
+            while len(chain) > 1:
+                (x0, y0), (x1, y1) = places[chain[-2]], places[chain[-1]]
+                if (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) > 0:
+                    break
+                chain.pop()
+            chain.append(n)
+        corners += chain[:-1]
+    return corners
 
 
 def longest_perpendicular(outline: Outline, ends: Line) -> Line:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from scanweave.transforms.connected import connected_parts
 from scanweave.transforms.geometry import Grid
-from scanweave.transforms.measure_mask import NEIGHBOURS
 
 Point = tuple[float, float, float]
 """RAS mm."""
@@ -52,11 +51,11 @@ def parts_of(measured: Mapping[str, Any], mask: npt.NDArray[np.bool_], grid: Gri
 
 
 def _nearest(ends: Sequence[Point], mask: npt.NDArray[np.bool_], grid: Grid, axis: int, number: int) -> Point:
-    plane = mask.take(number, axis)
+    plane = np.take(mask, number, axis)
     pixels = np.argwhere(plane)
     end = np.delete(np.linalg.inv(grid.affine) @ [*ends[0], 1.0], [axis, 3])  # half a pixel off one of its region
     here = tuple(pixels[((pixels - end) ** 2).sum(axis=1).argmin()])
-    regions, _ = ndimage.label(plane, np.ones((NEIGHBOURS,) * 2))
+    regions, _ = connected_parts(plane)
     points = grid.points(np.insert(np.argwhere(regions == regions[here]), axis, number, axis=1))
     middle = np.mean(ends, axis=0)
     x, y, z = points[((points - middle) ** 2).sum(axis=1).argmin()].round(2).tolist()
