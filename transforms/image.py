@@ -45,8 +45,8 @@ class Image:
 
     @classmethod
     def of(cls, volume: Volume) -> Image:
-        """One channel, float32 in C order; voxels that are so already are shared."""
-        return cls(np.ascontiguousarray(volume.array, dtype=np.float32)[None], volume.affine)
+        """One channel, float32; voxels that are so already are shared, in whatever order they lie."""
+        return cls(np.asarray(volume.array, dtype=np.float32)[None], volume.affine)
 
     @property
     def volume(self) -> Volume:

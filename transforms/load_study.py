@@ -134,9 +134,9 @@ def _read(series: Series, decoder: PixelDecoder) -> _Read:
     else:
         volumes, nifti_header = read_nifti(series.files[0])
         volume = volumes[series.volume]
-    volume = magnitude(volume, where)
-    # In the order that the image has, while no other series is held twice: at 0.5 mm each takes a third of a GB.
-    return Volume(np.ascontiguousarray(volume.array, dtype=np.float32), volume.affine), headers, nifti_header
+        if len(volumes) > 1:  # it would hold on to all of them
+            volume = Volume(volume.array.copy(order="K"), volume.affine)
+    return magnitude(volume, where), headers, nifti_header
 
 
 def magnitude(volume: Volume, where: str) -> Volume:

@@ -92,8 +92,8 @@ def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | Non
 
     What lies `beyond` the reference's own field of view is left out too: no mask can be drawn there.
     """
-    voxels, inside = resample(moving, grid, matrix_ras, fill=0.0)
+    voxels, inside = (np.ascontiguousarray(found) for found in resample(moving, grid, matrix_ras, fill=0.0))
     if beyond is not None:
         inside &= ~beyond.array[0]
-        voxels = np.where(inside, voxels, np.float32(0.0))
-    return Image.of(Volume(voxels, grid.affine)), Image(~inside[None], grid.affine)
+        voxels[~inside] = 0
+    return Image(voxels[None], grid.affine), Image(~inside[None], grid.affine)

@@ -151,4 +151,4 @@ def _column_row_slice(volume: hd.Volume) -> Volume:
         affine[:3, 3] += affine[:3, 2] * (array.shape[2] - 1)
         affine[:3, 2] *= -1
         array = array[:, :, ::-1]
-    return Volume(np.ascontiguousarray(array), affine)
+    return Volume(np.asfortranarray(array), affine)

@@ -26,10 +26,13 @@ def shrink_factors(grid: Grid, voxel_mm: float, min_voxels: int) -> tuple[int, i
 
 
 def shrink(volume: Volume, factors: tuple[int, int, int]) -> Volume:
-    """Return the means (float32) of blocks of voxels; what is left over at the far ends falls away."""
+    """Return the means (float32) of blocks of voxels; what is left over at the far ends falls away.
+
+    They lie in C order whatever the volume's: what is drawn from an array must not depend on how it was stored.
+    """
     shape = [n // factor for n, factor in zip(volume.array.shape, factors, strict=True)]
     if factors == (1, 1, 1):
-        return Volume(np.asarray(volume.array, dtype=np.float32), volume.affine)
+        return Volume(np.ascontiguousarray(volume.array, dtype=np.float32), volume.affine)
     total = np.zeros_like(volume.array, shape=shape, dtype=np.float32)
     for start in product(*map(range, factors)):
         total += volume.array[tuple(slice(s, n * f, f) for s, n, f in zip(start, shape, factors, strict=True))]
@@ -37,7 +40,7 @@ def shrink(volume: Volume, factors: tuple[int, int, int]) -> Volume:
     affine = volume.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ ((np.array(factors) - 1) / 2)
     affine[:3, :3] *= factors
-    return Volume(total, affine)
+    return Volume(np.ascontiguousarray(total), affine)
 
 
 def blur(array: npt.NDArray[np.float32], sigma_voxels: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
