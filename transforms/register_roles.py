@@ -92,7 +92,8 @@ def _on_grid(moving: Volume, grid: Grid, matrix_ras: Affine, beyond: Image | Non
 
     What lies `beyond` the reference's own field of view is left out too: no mask can be drawn there.
     """
-    voxels, inside = (np.ascontiguousarray(found) for found in resample(moving, grid, matrix_ras, fill=0.0))
+    voxels, inside = resample(moving, grid, matrix_ras, fill=0.0)
+    voxels, inside = np.ascontiguousarray(voxels), np.ascontiguousarray(inside)
     if beyond is not None:
         inside &= ~beyond.array[0]
         voxels[~inside] = 0
