@@ -60,7 +60,7 @@ def _recipe_with(method: str) -> Contender:
 CONTENDERS: tuple[Contender, ...] = (
     Contender(
         "scanweave",
-        "`scanweave segment`, report with viewer included; for DICOM also SEG and SR",
+        "`scanweave segment`, report and viewer included, for DICOM also SEG and SR; bf16 where the CPU has it",
         Task.STUDY,
         "scanweave.txt",
         ("{bin}/scanweave", "segment", "{folder}", "-o", "{out}"),
@@ -72,6 +72,14 @@ CONTENDERS: tuple[Contender, ...] = (
         Task.STUDY,
         "scanweave.txt",
         ("{bin}/scanweave", "segment", "{folder}", "-o", "{out}", "--precision", "fp32"),
+        STUDY_RESULT,
+    ),
+    Contender(
+        "scanweave int8",
+        "the same with `--precision int8`, which [moves masks](precision.md) more than is fit for a default",
+        Task.STUDY,
+        "scanweave.txt",
+        ("{bin}/scanweave", "segment", "{folder}", "-o", "{out}", "--precision", "int8"),
         STUDY_RESULT,
     ),
     Contender(
