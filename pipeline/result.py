@@ -27,7 +27,7 @@ DISCARDED_WARNING_FRACTION = 0.1
 """Above this share of the mask, what the component rule removes is worth a warning."""
 _UID_IN_TEXT = re.compile(r"\b(?:[0-2](?:\.[0-9]+){3,}|2\.25\.[0-9]{5,})\b")
 """A root of 0, 1 or 2 and at least three more components, or a UUID's (PS3.5 chapter 9, B.2); versions have fewer."""
-_PACKAGES = ("torch", "monai", "numpy", "pydicom", "highdicom", "nibabel", "SimpleITK", "scipy", "pillow")
+_PACKAGES = ("torch", "monai", "numpy", "pydicom", "highdicom", "nibabel", "SimpleITK", "pillow")
 
 
 def result_record(

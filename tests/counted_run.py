@@ -4,12 +4,14 @@ import gzip
 import json
 import os
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
 STUDY, OUT = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 opened: Counter[str] = Counter()
 counts: Counter[str] = Counter()
+adding = threading.Lock()
 
 
 def watch(event: str, arguments: tuple) -> None:
@@ -26,7 +28,8 @@ def counted(kind: type, method: str, name: str, size=lambda result, arguments: 1
 
     def run(self, *arguments, **named):
         result = whole(self, *arguments, **named)
-        counts[name] += size(result, arguments)
+        with adding:  # slices are computed side by side
+            counts[name] += size(result, arguments)
         return result
 
     setattr(kind, method, run)
@@ -43,6 +46,7 @@ from scanweave.networks.onnx_network import OnnxNetwork  # noqa: E402
 counted(sitk.ResampleImageFilter, "Execute", "resampled_volumes")
 counted(OnnxNetwork, "_run", "network_slices", lambda _, arguments: len(arguments[0]))
 done = segment(STUDY, OUT)
-loaded = [name for name in ("torch", "monai", "matplotlib", "skimage", "rich") if name in sys.modules]
+unused = ("torch", "monai", "matplotlib", "skimage", "rich", "scipy.ndimage", "scipy.spatial", "scipy.linalg")
+loaded = [name for name in unused if name in sys.modules]
 told = {"opened": opened, "counts": counts, "loaded": loaded, "shape": done.mask.array.shape}
 sys.stdout.write(json.dumps(told) + "\n")

@@ -22,6 +22,13 @@ def connected_parts(mask: npt.NDArray[np.bool_]) -> tuple[Labels, int]:
     return labels, int(labels.max())
 
 
+def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """Of what is true in a 3-D mask; empty where nothing is. Labels of it take four times the memory of the mask."""
+    occupied = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    i, j, k = (slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0) for at in occupied)
+    return i, j, k
+
+
 def boxes_of(labels: Labels, count: int) -> list[tuple[slice, ...]]:
     """The bounding box of each of the parts 1..count, all of which are there."""
     if count == 0:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from scanweave.errors import Code, Problem, UsageError
-from scanweave.transforms.connected import connected_parts
+from scanweave.transforms.connected import bounding_box, connected_parts
 from scanweave.transforms.image import Image
 
 RULES = ("likely", "largest", "all")
@@ -77,7 +76,7 @@ class KeepComponentsd:
         mask: Image = d[self.key]
         voxels = mask.array[0] > 0
         voxel_ml = mask.grid.voxel_ml
-        box = _bounding_box(voxels)  # labels take eight times the memory of a mask
+        box = bounding_box(voxels)
         labels, count = connected_parts(voxels[box])
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         stays = np.ones(count, dtype=bool)
@@ -103,10 +102,3 @@ class KeepComponentsd:
         )
         d[self.name] = mask.with_array(kept.astype(np.uint8)[None])
         return d
-
-
-def _bounding_box(voxels: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """Of what is true; empty where nothing is."""
-    occupied = (np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    i, j, k = (slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0) for at in occupied)
-    return i, j, k

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.connected import Labels, boxes_of, connected_parts
+from scanweave.transforms.connected import Labels, bounding_box, boxes_of, connected_parts
 from scanweave.transforms.geometry import Affine, Volume
 from scanweave.transforms.slice_diameters import SAME_MM, Line, longest_line, longest_perpendicular
 from scanweave.transforms.slice_outline import Outline, outline_of
@@ -83,9 +83,9 @@ def measure_mask(mask: Volume, slice_axis: int = 2) -> MaskSize:
     named = _plane_name(mask.affine, slice_axis)
     if not inside.any():
         return MaskSize(0.0, 0, None, (), named)
-    box, first = _bounding_box(inside)
-    labels, count = connected_parts(inside[box])
-    plane = _Plane(mask.affine, slice_axis, first)
+    i, j, k = bounding_box(inside)
+    labels, count = connected_parts(inside[i, j, k])
+    plane = _Plane(mask.affine, slice_axis, (i.start, j.start, k.start))
     regions = _regions(labels, count, slice_axis)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     by_size = np.argsort(-sizes, kind="stable")
@@ -111,12 +111,6 @@ class _Region:
 def _plane_name(affine: Affine, slice_axis: int) -> str:
     first, second = (affine[:3, axis] for axis in range(3) if axis != slice_axis)
     return PLANES[int(np.abs(np.cross(first, second)).argmax())]
-
-
-def _bounding_box(inside: npt.NDArray[np.bool_]) -> tuple[tuple[slice, slice, slice], tuple[int, int, int]]:
-    occupied = (np.flatnonzero(inside.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    i, j, k = (slice(int(at[0]), int(at[-1]) + 1) for at in occupied)
-    return (i, j, k), (i.start, j.start, k.start)
 
 
 def _regions(labels: Labels, count: int, slice_axis: int) -> list[list[_Region]]:
