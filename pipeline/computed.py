@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,13 +17,25 @@ _NO_MEMORY = ("not enough memory", "can't allocate memory", "alloc_failed", "out
 
 @dataclass(frozen=True)
 class Computed:
-    """Probabilities (1, i, j, k), float32 in main memory, and how they came about; `remarks` are worth a warning."""
+    """Probabilities (1, i, j, k), float32 in main memory, and how they came about.
+
+    `mirror` says whether they are the mean over the volume and its mirror image; `remarks` are worth a warning.
+    """
 
     probabilities: Image
     device: str
     precision: str
     runtime: str
+    mirror: bool
     remarks: tuple[str, ...] = ()
+
+
+class VolumeNetwork(ABC):
+    """A network that takes whole volumes, wherever it computes them: no inferer stands before it."""
+
+    @abstractmethod
+    def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
+        """Probabilities of the network's input (C, i, j, k); refusals as they were raised where it computes."""
 
 
 def no_memory_left() -> EnvironmentFailure:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from scanweave.networks.onnx_network import OnnxNetwork
 from scanweave.networks.runtimes import Runnable
 from scanweave.pipeline.chain import steps_of
-from scanweave.pipeline.computed import Computed, Heard
+from scanweave.pipeline.computed import Computed, Heard, VolumeNetwork
 from scanweave.pipeline.containers import Compose, Dataset, SliceInferer, Step, Study
 from scanweave.pipeline.device import choose_device
 from scanweave.pipeline.progress import Progress, Stage, silent
@@ -32,7 +32,7 @@ class StudyEvaluator:
     def __init__(
         self,
         dataset: Dataset,
-        network: Runnable,
+        network: Runnable | VolumeNetwork,
         inferer: AnyInferer,
         postprocessing: Compose,
         device: str,
@@ -40,7 +40,6 @@ class StudyEvaluator:
     ) -> None:
         self.dataset = dataset
         self.postprocessing = postprocessing
-        self.mirror = bool(getattr(network, "mirror", False))
         self.inference = _inference(network, inferer, choose_device(device), precision)
 
     def run(self, progress: Progress = silent) -> list[Study]:
@@ -65,7 +64,7 @@ class StudyEvaluator:
             done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))
             device, _, _ = done.device.partition(":")
             computed = {"device": device, "precision": done.precision, "runtime": done.runtime}
-            if self.mirror:
+            if done.mirror:
                 computed["mirror"] = "averaged"
             remarks = (*study.get("remarks", ()), *done.remarks)
             return {**study, "pred": done.probabilities, "computed": computed, "remarks": remarks}
@@ -74,9 +73,11 @@ class StudyEvaluator:
 
 
 def _inference(
-    network: Runnable, inferer: AnyInferer, device: str, precision: str
+    network: Runnable | VolumeNetwork, inferer: AnyInferer, device: str, precision: str
 ) -> Callable[[Image, Heard | None], Computed]:
     """PyTorch and MONAI are imported only where they compute."""
+    if isinstance(network, VolumeNetwork):
+        return network
     slices = whole_slices(inferer)
     if isinstance(network, OnnxNetwork) and slices is not None:
         return SliceInference(network, slices)

@@ -32,6 +32,7 @@ class Inference:
     ) -> None:
         self.network = _AsModule(network) if isinstance(network, OnnxNetwork) else network
         self.runtime = network.runtime if isinstance(network, OnnxNetwork) else EAGER
+        self.mirror = bool(getattr(network, "mirror", False))
         self.inferer = SliceInferer(**vars(inferer)) if isinstance(inferer, Slices) else inferer
         self.windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
         self.device = torch.device(device)
@@ -66,7 +67,7 @@ class Inference:
             probabilities = self._run(image, precision, progress)
             if torch.isfinite(probabilities).all():
                 found = image.with_array(probabilities.numpy())
-                return Computed(found, str(self.device), precision, self.runtime, tuple(remarks))
+                return Computed(found, str(self.device), precision, self.runtime, self.mirror, tuple(remarks))
         raise not_finite()
 
     def _run(self, image: Image, precision: str, progress: Heard | None) -> torch.Tensor:

@@ -30,6 +30,7 @@ OUTPUTS = {
     "secondary-capture": Output("secondary-capture", ("dicom",)),
     "seg-nrrd": Output("segmentation.seg.nrrd", ("dicom", "nifti")),
     "report": Output("report.html", ("dicom", "nifti", "slices")),
+    "thumbnail": Output("thumbnail.jpg", ("dicom", "nifti", "slices")),
     "png": Output("masks", ("slices",)),
 }
 DEFAULTS = {"dicom": ("nifti", "dicom-seg", "sr", "report"), "nifti": ("nifti", "report"), "slices": ("png", "report")}

@@ -18,19 +18,30 @@ from scanweave.transforms.io.slice_index import SOURCE as SLICES
 
 @dataclass(frozen=True)
 class ResultPlace:
-    """Where one study's results go, and which."""
+    """Where one study's results go, and which; `fingerprint` is what result.json says they were made from."""
 
     folder: Path
     outputs: tuple[str, ...]
     overwrite: bool
     phi: bool
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class ResultWish:
+    """What a batch says of one study's results: their folder's name, whether they replace others, and a fingerprint."""
+
+    name: str
+    replace: bool
+    fingerprint: str
 
 
 class ReserveResultd:
     """Name the study's folder and refuse, before any work, what could not be written later; adds `place`.
 
     The folder is `output_dir`/<NIfTI stem, name of the slices, or keyed hash of the StudyInstanceUID>. Without
-    `output_dir` nothing will be written: the chain's caller takes the arrays.
+    `output_dir` nothing will be written: the chain's caller takes the arrays. A batch's `wish` (`ResultWish`) comes
+    first, and has a thumbnail made.
     """
 
     def __init__(
@@ -49,10 +60,17 @@ class ReserveResultd:
         d = dict(data)
         if self.output_dir is not None:
             reference: Series = d["loaded"].reference
-            folder = self.output_dir / study_name(reference, phi=self.phi)
+            wish: ResultWish | None = d.get("wish")
             outputs = outputs_for(reference.source, self.outputs)
-            check_place(folder, overwrite=self.overwrite, mark=RESULT_FILE)
-            d["place"] = ResultPlace(folder, outputs, self.overwrite, self.phi)
+            if wish is None:
+                folder = self.output_dir / study_name(reference, phi=self.phi)
+                place = ResultPlace(folder, outputs, self.overwrite, self.phi)
+            else:
+                outputs = tuple(dict.fromkeys((*outputs, "thumbnail")))
+                overwrite = self.overwrite or wish.replace
+                place = ResultPlace(self.output_dir / wish.name, outputs, overwrite, self.phi, wish.fingerprint)
+            check_place(place.folder, overwrite=place.overwrite, mark=RESULT_FILE)
+            d["place"] = place
         return d
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from pathlib import Path
 
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.pipeline.disk_refusals import disk_refusals
+from scanweave.pipeline.whole_file import flush_folder, flush_names
 from scanweave.transforms.io.files import reachable
 
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
 _PREFIX = ".scanweave-"
 """Of what is not whole yet; short, for a name near the longest that the disk takes must not become too long."""
+_PARTIAL, _OLD = ".partial", ".old"
+_UNFINISHED = re.compile(rf"{re.escape(_PREFIX)}(\d+)-\w+({re.escape(_PARTIAL)}|{re.escape(_OLD)}|)")
 
 
 def check_place(folder: Path, *, overwrite: bool, mark: str | None = None) -> None:
@@ -35,7 +39,7 @@ def check_place(folder: Path, *, overwrite: bool, mark: str | None = None) -> No
     with _coded(folder):
         _check_free(folder, overwrite, mark)
     with _created_parents(folder.parent) as made, _coded(folder):
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PREFIX).cleanup()
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=_own_prefix()).cleanup()
         _remove_empty(made)
 
 
@@ -43,17 +47,49 @@ def check_place(folder: Path, *, overwrite: bool, mark: str | None = None) -> No
 def staged(folder: Path, *, overwrite: bool, mark: str | None = None) -> Iterator[Path]:
     """A private folder that becomes `folder` when the block ends well and vanishes when it does not.
 
-    An older result is replaced only then. Raises as `check_place`.
+    An older result is replaced only then. What is there when the block has ended is there after a power failure too.
+    Raises as `check_place`.
     """
     with _created_parents(folder.parent), _coded(folder):
-        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PREFIX, suffix=".partial"))
+        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_own_prefix(), suffix=_PARTIAL))
         try:
             yield stage
             stage.chmod(0o777 & ~_umask())
+            flush_folder(stage)
             _check_free(folder, overwrite, mark)
             _move_into_place(stage, folder)
+            flush_names(folder.parent)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
+
+
+def remove_unfinished(parent: Path) -> None:
+    """Clear `parent` of what processes that were killed left unfinished; an older result that one of them had moved
+    aside goes back to its place. What a living process of this machine is about to finish stays."""
+    for entry in sorted(parent.glob(f"{_PREFIX}*")):
+        found = _UNFINISHED.fullmatch(entry.name)
+        if found is None or is_alive(int(found[1])):
+            continue
+        if found[2] == _OLD:
+            for old in entry.iterdir():
+                if not os.path.lexists(parent / old.name):
+                    old.rename(parent / old.name)
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that number runs on this machine, whosever it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _own_prefix() -> str:
+    return f"{_PREFIX}{os.getpid()}-"
 
 
 def _check_free(folder: Path, overwrite: bool, mark: str | None) -> None:
@@ -83,7 +119,7 @@ def _move_into_place(stage: Path, folder: Path) -> None:
             raise
         return
     with tempfile.TemporaryDirectory(
-        dir=folder.parent, prefix=_PREFIX, suffix=".old", ignore_cleanup_errors=True
+        dir=folder.parent, prefix=_own_prefix(), suffix=_OLD, ignore_cleanup_errors=True
     ) as attic:
         old = Path(attic) / folder.name
         try:

@@ -22,6 +22,7 @@ from scanweave.pipeline.save_seg import SEG_OUTPUTS, save_segs, seg_settings
 from scanweave.pipeline.save_slices import save_slices
 from scanweave.pipeline.save_sr import save_sr
 from scanweave.pipeline.switch import switch
+from scanweave.pipeline.thumbnail import write_thumbnail
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.nifti import write_nifti
 from scanweave.transforms.io.seg_nrrd import write_seg_nrrd
@@ -59,6 +60,8 @@ class SaveStudyd:
             self._write_images(stage, place, d)
             d["seconds"] = {**d.get("seconds", {}), "SaveStudy": round(time.perf_counter() - begin, 4)}
             d["result"] = self._record(d, phi=place.phi)
+            if place.fingerprint:
+                d["result"]["fingerprint"] = place.fingerprint
             if "report" in place.outputs:
                 begin = time.perf_counter()
                 write_report(stage / OUTPUTS["report"].file, d, d["result"], place.folder.name)
@@ -80,6 +83,8 @@ class SaveStudyd:
         if "probability" in files:
             probability = Volume(study["pred"].array[0].astype(np.float32), loaded.grid.affine)
             write_nifti(files["probability"], probability, loaded.nifti_header)
+        if "thumbnail" in files:
+            write_thumbnail(files["thumbnail"], study)
         if files.keys() & {*SEG_OUTPUTS, "sr", "secondary-capture", "seg-nrrd"}:
             said = seg_settings(study, self.bundle, self.metadata, self.weights, all_frames=self.seg_all_frames)
             save_segs(files, mask, study, said)

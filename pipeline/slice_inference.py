@@ -51,7 +51,8 @@ class SliceInference:
             threads.shutdown(cancel_futures=True)  # who stops a run does not wait for all its slices
         if not np.isfinite(probabilities).all():
             raise not_finite()
-        return Computed(image.with_array(probabilities), CPU, self.network.precision, self.network.runtime)
+        network = self.network
+        return Computed(image.with_array(probabilities), CPU, network.precision, network.runtime, network.mirror)
 
     def _probabilities(self, image: Image, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """(row, column, slice) of the slices with these `numbers`."""

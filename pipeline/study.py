@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scanweave.errors import Code, InputRefused, Problem, UsageError
-from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, build_evaluator, find_bundle
+from scanweave.pipeline.bundle import DEFAULT_BUNDLE, Bundle, find_bundle
 from scanweave.pipeline.inspection import Inspection
 from scanweave.pipeline.network_settings import StrPath, expanded
 from scanweave.pipeline.progress import Progress, silent
-from scanweave.pipeline.segment_settings import SegmentSettings, overrides_of
-from scanweave.pipeline.segmented import SegmentedStudy, segmented_study
+from scanweave.pipeline.segment_settings import SegmentSettings
+from scanweave.pipeline.segmented import SegmentedStudy
+from scanweave.pipeline.segmenter import Segmenter
 from scanweave.transforms.io.files import check_reachable
 from scanweave.transforms.io.find_study import FoundStudy, StudyRequest, find_study, one_study
 from scanweave.transforms.io.remarks import quiet
@@ -65,13 +66,8 @@ def segment(
     request = _request(study, inputs, study_uid, bundle)
     if request.path is not None:
         check_reachable(request.path)  # a mistyped name is told at once, before the network is built
-    overrides = {
-        **overrides_of(settings),
-        "dataset::data": [{"study": request}],
-        "output_dir": None if out is None else Path(expanded(out)),
-    }
-    (done,) = build_evaluator(bundle, overrides).run(progress or silent)
-    return segmented_study(done)
+    segmenter = Segmenter(settings, None if out is None else Path(expanded(out)))
+    return segmenter(request, progress=progress or silent)
 
 
 def inspect(

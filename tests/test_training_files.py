@@ -28,8 +28,8 @@ from scanweave.pipeline.training.fingerprints import content_of
 from scanweave.pipeline.training.journal import EVENTS_FOLDER, TABLE_FILE, Journal
 from scanweave.pipeline.training.place import MODEL_FILE, STATE_FILE, check_free
 from scanweave.pipeline.training.state import TrainingState
+from scanweave.pipeline.training.training_file import training_file
 from scanweave.pipeline.training.volumes import ToTrainingVolumed, TrainingVolume, load_volumes
-from scanweave.pipeline.training.whole_file import whole_file
 from scanweave.transforms.io.labelled_cases import find_cases
 from scanweave.transforms.load_study import LoadStudyd
 from scanweave.transforms.load_truth import LoadTruthd
@@ -45,11 +45,11 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with path.open("rb") as reader:
-        with whole_file(path) as stream:
+        with training_file(path) as stream:
             stream.write(b"new")
             assert path.read_bytes() == b"old"
         assert (reader.read(), path.read_bytes()) == (b"old", b"new"), "another file, not this one written over"
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as stream:
+    with pytest.raises(KeyboardInterrupt), training_file(path) as stream:
         stream.write(b"half")
         raise KeyboardInterrupt
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("file", b"new")]
@@ -69,7 +69,7 @@ def test_what_the_disk_refuses_has_a_code(tmp_path: Path, reason: int, code: Cod
         def flush(self) -> None:
             pass
 
-    with pytest.raises(EnvironmentFailure) as failure, whole_file(tmp_path / "last.pt"):
+    with pytest.raises(EnvironmentFailure) as failure, training_file(tmp_path / "last.pt"):
         torch.save({"a": torch.zeros(1000)}, Failing())  # type: ignore[arg-type]
     assert failure.value.code == code
     assert not any(tmp_path.iterdir())
@@ -79,8 +79,8 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     program = (
         "from pathlib import Path; import sys\n"
-        "from scanweave.pipeline.training.whole_file import whole_file\n"
-        "with whole_file(Path(sys.argv[1])) as stream: stream.write(b'x')\n"
+        "from scanweave.pipeline.training.training_file import training_file\n"
+        "with training_file(Path(sys.argv[1])) as stream: stream.write(b'x')\n"
     )
     command = without_privilege(sys.executable, "-c", program, str(tmp_path / "file"))
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -89,7 +89,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
 
 
 def test_defects_stay_defects(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="unrelated"), whole_file(tmp_path / "file"):
+    with pytest.raises(RuntimeError, match="unrelated"), training_file(tmp_path / "file"):
         raise RuntimeError("unrelated")
 
 

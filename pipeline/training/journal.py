@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from scanweave.pipeline.training.whole_file import training_refusals, whole_file
+from scanweave.pipeline.training.training_file import training_file, training_refusals
 
 EVENTS_FOLDER, TABLE_FILE = "tensorboard", "epochs.csv"
 
@@ -30,7 +30,7 @@ class Journal:
                 if name != "epoch" and value is not None:
                     self._events.add_scalar(name, value, record["epoch"])
             self._events.flush()
-        with whole_file(self.folder / TABLE_FILE) as stream:
+        with training_file(self.folder / TABLE_FILE) as stream:
             text = io.TextIOWrapper(stream, newline="")
             table = csv.DictWriter(text, fieldnames=list(record))
             table.writeheader()

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from scanweave.errors import Code, InputRefused, Problem
-from scanweave.pipeline.training.whole_file import training_refusals
+from scanweave.pipeline.training.training_file import training_refusals
 
 STATE_FILE, MODEL_FILE = "last.pt", "model.pt"
 _LOCK_FILE = ".lock"

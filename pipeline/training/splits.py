@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scanweave.errors import Code, InputRefused, Problem, UsageError
-from scanweave.pipeline.training.whole_file import whole_file
+from scanweave.pipeline.training.training_file import training_file
 
 SPLIT_FILE = "split.json"
 
@@ -27,7 +27,7 @@ class Split:
 
     def write(self, folder: Path) -> None:
         """To split.json in `folder`."""
-        with whole_file(folder / SPLIT_FILE) as stream:
+        with training_file(folder / SPLIT_FILE) as stream:
             stream.write(f"{json.dumps(asdict(self), indent=2)}\n".encode())
 
 

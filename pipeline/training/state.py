@@ -12,7 +12,7 @@ import torch
 
 from scanweave.errors import Code, Problem, UsageError
 from scanweave.pipeline.training.place import STATE_FILE
-from scanweave.pipeline.training.whole_file import whole_file
+from scanweave.pipeline.training.training_file import training_file
 
 
 @dataclass
@@ -57,6 +57,6 @@ class TrainingState:
 
 
 def write_whole(content: dict[str, Any], path: Path) -> None:
-    """`torch.save`, whole or not at all; refusals as `whole_file`."""
-    with whole_file(path) as stream:
+    """`torch.save`, whole or not at all; refusals as `training_file`."""
+    with training_file(path) as stream:
         torch.save(content, stream)

@@ -13,7 +13,7 @@ from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.training.place import check_free
 from scanweave.pipeline.training.train_record import CROSS_VALIDATION_FILE, cross_validation_record, write_record
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
-from scanweave.pipeline.training.whole_file import training_refusals
+from scanweave.pipeline.training.training_file import training_refusals
 from scanweave.transforms.io.labelled_cases import find_cases
 from scanweave.transforms.io.remarks import quiet
 

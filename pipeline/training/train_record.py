@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanweave import RESEARCH_NOTICE, __version__
-from scanweave.pipeline.training.whole_file import whole_file
+from scanweave.pipeline.training.training_file import training_file
 
 if TYPE_CHECKING:
     from scanweave.networks.weights import Weights
@@ -55,7 +55,7 @@ def cross_validation_record(trainings: Sequence[Mapping[str, Any]], measured: Se
 
 def write_record(record: Mapping[str, Any], path: Path) -> None:
     """As JSON, whole or not at all."""
-    with whole_file(path) as stream:
+    with training_file(path) as stream:
         stream.write(f"{json.dumps(record, indent=2)}\n".encode())
 
 

@@ -24,8 +24,8 @@ from scanweave.pipeline.training.recipe import Recipe
 from scanweave.pipeline.training.slices import SliceDataset
 from scanweave.pipeline.training.state import TrainingState
 from scanweave.pipeline.training.training_data import TrainingData
+from scanweave.pipeline.training.training_file import training_refusals
 from scanweave.pipeline.training.volumes import TrainingVolume
-from scanweave.pipeline.training.whole_file import training_refusals
 
 REFERENCE_FILE = "input_reference.json"
 

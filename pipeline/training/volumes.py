@@ -20,7 +20,7 @@ from scanweave.pipeline.evaluation.check_cases import of_case
 from scanweave.pipeline.progress import Progress, Stage
 from scanweave.pipeline.training.fingerprints import state_of
 from scanweave.pipeline.training.stages import CACHE_STEP
-from scanweave.pipeline.training.whole_file import training_refusals, whole_file
+from scanweave.pipeline.training.training_file import training_file, training_refusals
 from scanweave.transforms.io.labelled_cases import Case
 
 
@@ -85,7 +85,7 @@ def _volume(case: Case, preprocessing: Compose, file: Path) -> TrainingVolume:
         tensors = case.item
         for _, step in steps_of(preprocessing):
             tensors = step(tensors)
-        with whole_file(file, mark=f".{uuid.uuid4().hex}") as stream:  # several trainings may share a cache
+        with training_file(file, mark=f".{uuid.uuid4().hex}") as stream:  # several trainings may share a cache
             torch.save(tensors, stream)
     image = tensors["image"]
     low, high = (extreme.float() for extreme in (image.amin(dim=(0, 2, 3)), image.amax(dim=(0, 2, 3))))

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from scanweave import RESEARCH_NOTICE, __version__
-from scanweave.commands import demo, doctor, evaluate, inspect, segment, train, weights
+from scanweave.commands import batch, demo, doctor, evaluate, inspect, ledger, segment, train, weights
 from scanweave.console import discard, escaped_output, stoppable, tell
 from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, Problem, ScanweaveError, UsageError
 from scanweave.transforms.io.remarks import quiet
@@ -18,6 +18,8 @@ from scanweave.transforms.io.remarks import quiet
 COMMANDS: Mapping[str, ModuleType] = {
     "segment": segment,
     "inspect": inspect,
+    "batch": batch,
+    "ledger": ledger,
     "demo": demo,
     "evaluate": evaluate,
     "train": train,
@@ -40,16 +42,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 usage, 3 input refused, 5 environment."""
+    """Run one command and return its exit code: 0 done, 2 usage, 3 input refused, 4 some of a batch, 5 environment."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
         with stoppable(), quiet(wanted=not debug), escaped_output():
             options = _parser().parse_args(arguments)
-            command: Callable[[argparse.Namespace], None] = options.command
-            command(options)
+            command: Callable[[argparse.Namespace], int | None] = options.command
+            exit_code = command(options)
             sys.stdout.flush()
-        return 0
+        return exit_code or 0
     except ScanweaveError as refusal:
         return _refuse(refusal, debug)
     except KeyboardInterrupt:

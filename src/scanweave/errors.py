@@ -60,6 +60,13 @@ class Code(StrEnum):
     AMBIGUOUS_ROLE = "AMBIGUOUS_ROLE"
     # the results
     OUTPUT_EXISTS = "OUTPUT_EXISTS"
+    # a batch
+    WORKLIST_INVALID = "WORKLIST_INVALID"
+    OUTPUT_IN_USE = "OUTPUT_IN_USE"
+    LEDGER_INVALID = "LEDGER_INVALID"
+    SCHEDULER_UNREACHABLE = "SCHEDULER_UNREACHABLE"
+    CRASHED = "CRASHED"
+    TIMED_OUT = "TIMED_OUT"
     # the environment
     OUTPUT_UNWRITABLE = "OUTPUT_UNWRITABLE"
     DISK_FULL = "DISK_FULL"
@@ -105,6 +112,10 @@ class ScanweaveError(Exception):
         if not self.problems:
             raise ValueError("a refusal names at least one problem")
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[type[ScanweaveError], tuple[tuple[Problem, ...]]]:
+        """Between processes an exception travels as what it was built from, not as its text."""
+        return type(self), (self.problems,)
 
     @property
     def code(self) -> Code:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -20,9 +20,10 @@ IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *DICOM_SUFFIXES)
 
 
 @contextmanager
-def gather(path: Path) -> Iterator[tuple[Path, ...]]:
+def gather(path: Path, only: Sequence[str] = ()) -> Iterator[tuple[Path, ...]]:
     """The files under `path`, sorted; a zip is unpacked into a private folder that is gone on leaving.
 
+    `only` names those of a folder or zip that are wanted, relative to it; without it all are.
     Links are followed, to files and to folders: a series that is linked would otherwise be missing without a word.
     Each folder is listed once, whatever links lead to it, and none that holds `path` itself.
 
@@ -35,7 +36,7 @@ def gather(path: Path) -> Iterator[tuple[Path, ...]]:
     """
     check_reachable(path)
     if path.is_dir():
-        yield _files_below(path)
+        yield tuple(path / name for name in only) or files_below(path)
     elif not path.is_file():  # to open a pipe is to wait for its writer
         message = "expected a file or folder, found a pipe, socket or device"
         raise InputRefused(Problem(Code.UNREADABLE, message, path.name))
@@ -43,7 +44,7 @@ def gather(path: Path) -> Iterator[tuple[Path, ...]]:
         yield referenced_files(path)
     elif not is_nifti(path) and is_zip(path):
         with unpacked(path) as folder:
-            yield _files_below(folder)
+            yield tuple(folder / name for name in only) or files_below(folder)
     else:
         yield (path,)
 
@@ -73,14 +74,17 @@ def nifti_stem(path: Path) -> str:
     return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
-def _files_below(folder: Path) -> tuple[Path, ...]:
-    """Every file; a folder that cannot be listed may hold a series, so that it is not passed over."""
+def files_below(folder: Path, unlisted: Callable[[OSError], object] | None = None) -> tuple[Path, ...]:
+    """Every file below `folder` that may be an image, sorted; links are followed as `gather` says.
+
+    A folder that cannot be listed may hold a series: it is refused, UNREADABLE, or `unlisted` hears of it.
+    """
     paths: list[Path] = []
     try:
         listed = set(folder.resolve().parents)
         waiting = deque([folder])
         while waiting:  # what lies here first, then what is linked, so that files go by their own folder's name
-            for parent, folders, names in os.walk(waiting.popleft(), onerror=_raise):
+            for parent, folders, names in os.walk(waiting.popleft(), onerror=unlisted or _raise):
                 real = Path(parent).resolve()
                 if real in listed:
                     folders.clear()

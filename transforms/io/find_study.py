@@ -25,13 +25,15 @@ NO_VOLUME = frozenset({Code.TOO_FEW_SLICES, Code.NOT_MR})
 class StudyRequest:
     """What the user asked for: a path, roles given by hand (a path or a SeriesInstanceUID each), one study's UID.
 
-    A study of 2-D slices has no UID; it goes by its name. Files below the path to `leave_out` are no series.
+    A study of 2-D slices has no UID; it goes by its name. `files`, relative to the path or within the archive, are all
+    that is looked at, where they are named; files below the path to `leave_out` are no series.
     """
 
     path: Path | None
     inputs: Mapping[str, str] = field(default_factory=dict)
     study_uid: str | None = None
     leave_out: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -64,7 +66,7 @@ def find_study(request: StudyRequest, roles: Sequence[str]) -> Iterator[FoundStu
     with ExitStack() as open_inputs:
         found = FoundStudy((), {})
         if request.path is not None:
-            files = open_inputs.enter_context(gather(request.path))
+            files = open_inputs.enter_context(gather(request.path, request.files))
             found = _look([file for file in files if file not in request.leave_out], request.path, roles)
         chosen = dict(found.chosen)
         for role, value in request.inputs.items():

@@ -1,0 +1,197 @@
+"""`batch`: all studies below a folder, with a ledger that survives whatever happens to the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scanweave import RESEARCH_NOTICE
+from scanweave.errors import Code, Problem, UsageError
+from scanweave.networks.onnx_network import thread_count
+from scanweave.pipeline.batch.bids import describe_derivative, is_bids
+from scanweave.pipeline.batch.entry import State
+from scanweave.pipeline.batch.executor import Executor
+from scanweave.pipeline.batch.index import index
+from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
+from scanweave.pipeline.batch.ledger import Ledger
+from scanweave.pipeline.batch.owner import become_owner, give_up_ownership, locked
+from scanweave.pipeline.batch.run import BatchRun, Told
+from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
+from scanweave.pipeline.batch.summary import SUMMARY_FILE, write_summary
+from scanweave.pipeline.bundle import find_bundle
+from scanweave.pipeline.network_settings import StrPath, expanded
+from scanweave.pipeline.progress import Progress, silent
+from scanweave.pipeline.result_folder import is_alive, remove_unfinished
+from scanweave.pipeline.segment_settings import overrides_of
+from scanweave.transforms.io.files import check_reachable
+
+_SETTINGS, _SOURCE = "settings", "root"
+_TEMPORARY = "scanweave-batch-"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch came to.
+
+    Attributes
+    ----------
+    folder
+        OUT, with `ledger.sqlite`, `summary.csv`, `index.html`, and a folder for each study that is done.
+    counts
+        Studies by state; of what was found now and before.
+    figures
+        What the executor tells of itself.
+    """
+
+    folder: Path
+    counts: Mapping[State, int]
+    figures: Mapping[str, float]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every study is done."""
+        return sum(self.counts.values()) == self.counts[State.DONE]
+
+    @property
+    def lines(self) -> list[str]:
+        """The same for people."""
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items() if count)
+        lines = [f"{sum(self.counts.values())} studies: {counts}", f"results: {self.folder / INDEX_PAGE}"]
+        if not self.complete:
+            lines.append(f"why: scanweave ledger {shlex.quote(str(self.folder))} --failed")
+        return [*lines, f"{RESEARCH_NOTICE}."]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The JSON document of `scanweave batch --json`."""
+        counts = {str(state): count for state, count in self.counts.items()}
+        return {
+            "studies": sum(self.counts.values()),
+            **counts,
+            **self.figures,
+            "summary": str(self.folder / SUMMARY_FILE),
+            "notice": RESEARCH_NOTICE,
+        }
+
+
+def nobody(counts: Mapping[State, int]) -> None:
+    """The `Told` that nobody hears."""
+
+
+def batch(
+    root: StrPath,
+    out: StrPath,
+    *,
+    settings: BatchSettings | None = None,
+    progress: Progress = silent,
+    told: Told = nobody,
+) -> Batch:
+    """Segment every study below `root`, once. Research use only, not a medical device.
+
+    Called again with the same `out` it goes on where it was stopped, however that happened; new and changed studies
+    are found. A program that calls it needs `if __name__ == "__main__":`, for processes are started that import it.
+
+    Parameters
+    ----------
+    root
+        A folder with studies in any mix (folders, archives, one folder with the files of many, NIfTI, slices), a BIDS
+        data set, or a worklist (.csv).
+    out
+        Gets results and the ledger.
+    settings
+        How, and by whom.
+    progress
+        Called with a `Stage` while files are looked at.
+    told
+        Called with the number of studies in each state as that changes.
+
+    Raises
+    ------
+    UsageError, InputRefused, EnvironmentFailure
+        Where nothing can be done at all: refusals of single studies are part of the result.
+    """
+    settings = settings or BatchSettings()
+    source, target = Path(expanded(root)).absolute(), Path(expanded(out)).absolute()
+    check_reachable(source)
+    bundle = find_bundle(expanded(settings.segment.bundle))
+    overrides_of(settings.segment)  # a mistyped word or a missing GPU is told before anything is written
+    with locked(target):
+        ledger = Ledger(target, writing=True)
+        try:
+            _check_same(ledger, settings, source)
+            become_owner(ledger, target)
+            _clear(target)
+            with _executor(settings, target) as executor:
+                roles = [role.name for role in bundle.roles]
+                phi = settings.segment.phi
+                run = BatchRun(ledger, target, phi, told)
+                index(source, ledger, roles, leave_out=target, phi=phi, processes=thread_count(), progress=progress)
+                run.settle()
+                _requeue(ledger, settings)
+                if is_bids(source):
+                    describe_derivative(target, source.as_uri())
+                try:
+                    run.run(executor)
+                finally:
+                    figures = executor.figures()
+                    write_summary(ledger, target)
+                    write_index_page(ledger, target)
+            give_up_ownership(ledger)
+            return Batch(target, ledger.counts(), figures)
+        finally:
+            ledger.close()
+            remove_unfinished(target)
+
+
+def _check_same(ledger: Ledger, settings: BatchSettings, source: Path) -> None:
+    """A ledger is for one ROOT and one choice of settings: `done` would mean several things otherwise."""
+    wanted = {_SOURCE: str(source), _SETTINGS: json.dumps(settings.of_results, sort_keys=True)}
+    for name, value in wanted.items():
+        known = ledger.fact(name)
+        if known is None:
+            ledger.store_fact(name, value)
+        elif known != value:
+            what = "other studies (ROOT)" if name == _SOURCE else f"other settings ({_differences(known, value)})"
+            message = f"the batch in this folder was begun with {what}; choose another OUT"
+            raise UsageError(Problem(Code.USAGE, message, ledger.path.parent.name))
+
+
+def _differences(known: str, value: str) -> str:
+    before, now = json.loads(known), json.loads(value)
+    return ", ".join(name for name in now if before.get(name) != now[name])
+
+
+def _clear(target: Path) -> None:
+    """Take away what processes of a batch that was killed have left, here and in the temporary folder."""
+    remove_unfinished(target)
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        pid = folder.name.removeprefix(_TEMPORARY).partition("-")[0]
+        if pid.isdigit() and not is_alive(int(pid)) and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _requeue(ledger: Ledger, settings: BatchSettings) -> None:
+    wanted = {State.FAILED: settings.retry_failed, State.REFUSED: settings.retry_refused}
+    if states := [state for state, again in wanted.items() if again]:
+        ledger.requeue(states)
+
+
+def _executor(settings: BatchSettings, target: Path) -> Executor:
+    timeout_s = settings.timeout_minutes * 60
+    if settings.executor == LOCAL:
+        from scanweave.pipeline.batch.local import LocalExecutor, memory_each, usual_workers
+
+        workers = settings.workers or usual_workers()
+        memory = memory_each(workers) if settings.memory_gb is None else int(settings.memory_gb * 1e9)
+        return LocalExecutor(settings.segment, target, workers, timeout_s=timeout_s, memory=memory)
+    from scanweave.pipeline.batch.dask_executor import Cluster, DaskExecutor
+
+    cluster = Cluster(settings.scheduler, settings.workers, settings.tls_ca, settings.tls_cert, settings.tls_key)
+    return DaskExecutor(settings.segment, target, cluster, timeout_s=timeout_s)

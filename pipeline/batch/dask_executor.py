@@ -1,0 +1,164 @@
+"""Studies on a cluster of Dask: an existing one by the address of its scheduler, or one of this machine's cores."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanweave import __version__
+from scanweave.errors import Code, EnvironmentFailure, Problem
+from scanweave.networks.onnx_network import thread_count
+from scanweave.pipeline.batch.entry import Outcome, State
+from scanweave.pipeline.batch.executor import Ending, Executor
+from scanweave.pipeline.batch.job import Job, site_key_mark
+from scanweave.pipeline.segment_settings import SegmentSettings
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+GPU = "GPU"
+"""The resource of workers that have one (`dask worker --resources "GPU=1"`): where there are any, only they compute."""
+CONNECT_S = 30.0
+AHEAD = 1
+"""Studies that wait on the cluster for each that runs: between two nobody waits for this process."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which cluster: the scheduler's address ("tls://host:8786"; None for a local one), and files of TLS (PEM)."""
+
+    scheduler: str | None = None
+    workers: int | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+class DaskExecutor(Executor):
+    """A study is a task, and a bounded number of them are on the cluster; a worker holds nothing but the network.
+
+    Dask takes up the study of a worker that died on another one. Workers that have a GPU get all studies where there
+    are any.
+
+    Raises
+    ------
+    EnvironmentFailure
+        SCHEDULER_UNREACHABLE; ENVIRONMENT_INCOMPLETE where Dask is missing, or workers have another version of
+        scanweave or another site key.
+    """
+
+    retries_lost = True
+
+    def __init__(self, settings: SegmentSettings, out: Path, cluster: Cluster, *, timeout_s: float) -> None:
+        super().__init__()
+        self._timeout_s = timeout_s
+        self._client = _client(cluster)
+        self._running: dict[str, Future] = {}
+        try:
+            self._check_workers()
+            from scanweave.pipeline.batch.dask_worker import KeepSegmenter
+
+            self._plugin = f"scanweave-{uuid.uuid4().hex}"
+            self._client.register_plugin(KeepSegmenter(self._plugin, settings, out))
+            self._count_slots()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_workers(self) -> None:
+        """Results must not depend on who computes them."""
+        try:
+            self._client.wait_for_workers(1, timeout=CONNECT_S)
+            found = self._client.run(_who_are_you)
+        except Exception as error:
+            raise _unreachable(f"no worker of the cluster answers ({type(error).__name__})") from error
+        here = _who_are_you()
+        for name in here:
+            others = sorted({str(answer.get(name)) for answer in found.values()} - {str(here[name])})
+            if others:
+                what = (
+                    "the site key (set SCANWEAVE_SITE_KEY on all)" if name == "site_key" else f"scanweave {here[name]}"
+                )
+                raise EnvironmentFailure(Problem(Code.ENVIRONMENT_INCOMPLETE, f"workers of the cluster lack {what}"))
+
+    def _count_slots(self) -> None:
+        """Workers come and go: asked again as studies end."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        tagged = [worker for worker in workers if worker["resources"].get(GPU)]
+        self._resources = {GPU: 1} if tagged else {}
+        threads = sum(int(worker["resources"][GPU]) for worker in tagged) or len(workers)
+        self.slots = max(1, threads * (1 + AHEAD))
+
+    def submit(self, job: Job) -> None:
+        """As `Executor`."""
+        from scanweave.pipeline.batch.dask_worker import do
+
+        self._count_slots()
+        future = self._client.submit(
+            do, job, self._plugin, self._timeout_s, pure=False, resources=self._resources, retries=0
+        )
+        self._running[job.entry.name] = future
+        future.add_done_callback(partial(self._note, job))
+
+    def _note(self, job: Job, future: Future) -> None:
+        if self._running.pop(job.entry.name, None) is None:  # closed
+            return
+        if future.status == "finished":
+            self._endings.put(Ending(job, future.result()))
+            return
+        why = "the scheduler lost it" if future.cancelled() else type(future.exception()).__name__
+        words = f"every worker that tried it died, or took longer than {self._timeout_s / 60:g} minutes ({why})"
+        self._endings.put(Ending(job, Outcome(State.FAILED, Code.CRASHED, words), lost=True))
+
+    def ended(self, timeout_s: float) -> list[Ending]:
+        """As `Executor`; EnvironmentFailure, SCHEDULER_UNREACHABLE, where the scheduler is gone."""
+        if self._client.status == "closed":
+            raise _unreachable("the scheduler has ended, or cannot be reached any more")
+        return super().ended(timeout_s)
+
+    def close(self) -> None:
+        """As `Executor`: studies that run there are cancelled, and go on only until they would answer."""
+        futures = list(self._running.values())
+        self._running.clear()
+        try:
+            self._client.cancel(futures, force=True)
+        finally:
+            cluster = self._client.cluster
+            self._client.close()
+            if cluster is not None:
+                cluster.close()
+
+
+def _client(cluster: Cluster) -> Client:
+    try:
+        from distributed import Client, LocalCluster
+        from distributed.security import Security
+    except ImportError as error:
+        message = "--executor dask needs Dask: pip install 'scanweave[dask]'"
+        raise EnvironmentFailure(Problem(Code.ENVIRONMENT_INCOMPLETE, message)) from error
+    if cluster.scheduler is None:
+        local = LocalCluster(
+            n_workers=cluster.workers or thread_count(), threads_per_worker=1, processes=True, dashboard_address=None
+        )
+        return Client(local)
+    security = None
+    if cluster.tls_ca or cluster.tls_cert or cluster.tls_key:
+        files = {"tls_ca_file": cluster.tls_ca, "tls_client_cert": cluster.tls_cert, "tls_client_key": cluster.tls_key}
+        given: dict[str, Any] = {name: str(path) for name, path in files.items() if path}
+        security = Security(require_encryption=True, **given)
+    try:
+        return Client(cluster.scheduler, security=security, timeout=CONNECT_S, set_as_default=False)
+    except Exception as error:  # of sockets, TLS, addresses: each has its own
+        raise _unreachable(f"no scheduler answers at {cluster.scheduler} ({type(error).__name__})") from error
+
+
+def _unreachable(message: str) -> EnvironmentFailure:
+    return EnvironmentFailure(Problem(Code.SCHEDULER_UNREACHABLE, message))
+
+
+def _who_are_you() -> Mapping[str, str]:
+    return {"scanweave": __version__, "site_key": site_key_mark()}

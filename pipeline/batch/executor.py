@@ -1,0 +1,65 @@
+"""Who computes a batch: jobs go in, endings come out, in any order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from queue import Empty, Queue
+from types import TracebackType
+from typing import Self
+
+from scanweave.pipeline.batch.entry import Outcome
+from scanweave.pipeline.batch.job import Job
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one attempt at a job ended; `lost` says that its process died or had to be killed."""
+
+    job: Job
+    outcome: Outcome
+    lost: bool = False
+
+
+class Executor(ABC):
+    """Computes at most `slots` jobs at a time; more would only wait here instead of in the ledger.
+
+    A context: on leaving whatever computes is gone, with what was not finished.
+    """
+
+    slots: int
+    retries_lost = False
+    """Whether it has tried a lost study again by itself."""
+
+    def __init__(self) -> None:
+        self._endings: Queue[Ending] = Queue()
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Take a job; its ending comes in any case."""
+
+    def ended(self, timeout_s: float) -> list[Ending]:
+        """The endings since the last call, after `timeout_s` at most."""
+        found = []
+        try:
+            found.append(self._endings.get(timeout=timeout_s))
+            while True:
+                found.append(self._endings.get_nowait())
+        except Empty:
+            return found
+
+    def figures(self) -> dict[str, float]:
+        """What it can tell of itself, for the record."""
+        return {}
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop at once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

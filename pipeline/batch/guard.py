@@ -1,0 +1,46 @@
+"""A process of a batch ends with the one that started it, and before it takes the machine's memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+import threading
+from collections.abc import Mapping
+from multiprocessing.connection import wait
+from pathlib import Path
+
+OUTGREW, ORPHANED = 77, 78
+"""Exit codes."""
+LOOK_S = 0.5
+
+
+def guard_process(memory: int | None, temporary: Path, environment: Mapping[str, str]) -> None:
+    """Begin a process of a batch: `memory` in bytes is what it may hold, `temporary` where its temporary files go.
+
+    Ctrl-C in a terminal reaches every process of a pipeline: only the one that people talk to heeds it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(environment)
+    tempfile.tempdir = str(temporary)
+    os.environ["TMPDIR"] = str(temporary)
+    threading.Thread(target=_watch, args=(memory,), daemon=True).start()
+
+
+def _watch(memory: int | None) -> None:
+    parent = multiprocessing.parent_process()
+    while True:
+        if parent is not None and wait([parent.sentinel], LOOK_S):
+            os._exit(ORPHANED)
+        if memory is not None and resident_bytes() > memory:
+            os._exit(OUTGREW)
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return 0

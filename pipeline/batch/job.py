@@ -1,0 +1,115 @@
+"""One study in a process of its own kind: what it is told, what it does, what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError
+from scanweave.pipeline.batch.entry import Entry, Outcome, State
+from scanweave.pipeline.identity import pseudonym
+from scanweave.pipeline.outputs import RESULT_FILE
+from scanweave.pipeline.reserve_result import ResultWish
+from scanweave.pipeline.result import without_uids
+from scanweave.pipeline.segmenter import Segmenter
+
+OF_THE_STUDY = frozenset({Code.OUT_OF_MEMORY, Code.NOT_FINITE_OUTPUT})
+"""Failures of the environment that the next study need not have."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study to be segmented below `out`: paths travel, never voxels."""
+
+    entry: Entry
+    out: Path
+    replace: bool
+    phi: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where its results go."""
+        return self.out / self.entry.name
+
+
+def do_job(job: Job, segmenter: Segmenter) -> Outcome:
+    """Segment the study; whatever goes wrong is an outcome, but for what ends the process."""
+    try:
+        wish = ResultWish(job.entry.name, job.replace, job.entry.fingerprint)
+        done = segmenter(job.entry.request, wish)
+        return Outcome(State.DONE, result=brief(done.record))
+    except EnvironmentFailure as failure:
+        fatal = failure.code not in OF_THE_STUDY
+        return Outcome(State.FAILED, failure.code, _words(failure, job), fatal=fatal)
+    except (InputRefused, UsageError) as refusal:
+        return Outcome(State.REFUSED, refusal.code, _words(refusal, job))
+    except MemoryError:
+        return Outcome(State.FAILED, Code.OUT_OF_MEMORY, "the machine has too little memory for this study")
+    except Exception as defect:
+        text = f"a defect of scanweave ({type(defect).__name__}); segment --debug shows where"
+        return Outcome(State.FAILED, Code.INTERNAL, text)
+
+
+def finished_before(job: Job) -> Outcome | None:
+    """What is whole on the disk already, by whoever was killed before the ledger had it; None where nothing is."""
+    record = read_result(job.folder)
+    if record is None or record.get("fingerprint") != job.entry.fingerprint:
+        return None
+    return Outcome(State.DONE, result=brief(record))
+
+
+def is_of_a_batch(folder: Path) -> bool:
+    """Whether what lies in `folder` is a result that a batch wrote, and a batch may so replace."""
+    record = read_result(folder)
+    return record is not None and bool(record.get("fingerprint"))
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The content of a folder's result.json; None where there is none that is whole."""
+    try:
+        record = json.loads((folder / RESULT_FILE).read_bytes())
+        return record if isinstance(record, dict) else None
+    except (OSError, ValueError):
+        return None
+
+
+def brief(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a study's result.json what the summary shows."""
+    roles = {
+        role: {"substituted": found["substituted"], "series": found["series"]}
+        for role, found in record["roles"].items()
+    }
+    registration = {
+        role: {"displacement_mm": found["displacement_mm"], "flagged": found["flagged"]}
+        for role, found in record["registration"].items()
+    }
+    return {
+        "volume_ml": record["volume_ml"],
+        "components": record["components"],
+        "roles": roles,
+        "registration": registration,
+        "warnings": list(record["warnings"]),
+        "seconds": round(sum(record["seconds"].values()), 2),
+        "weights": record["weights"],
+        "settings": record["settings"],
+        "bundle": record["bundle"],
+        "version": record["versions"]["scanweave"],
+    }
+
+
+def _words(error: ScanweaveError, job: Job) -> str:
+    """Every problem without its code, no UID in it: the ledger's messages go to logs and tables."""
+    lines = [_problem_words(problem) for problem in error.problems]
+    return without_uids("; ".join(dict.fromkeys(lines)), phi=job.phi)
+
+
+def _problem_words(problem: Problem) -> str:
+    return f"{problem.message} ({problem.where})" if problem.where else problem.message
+
+
+def site_key_mark() -> str:
+    """Equal where results are named alike; the key cannot be read back from it."""
+    return pseudonym("scanweave batch")

@@ -1,0 +1,111 @@
+"""From the queue to the executor and back: the loop in which a batch lives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanweave.errors import Code, EnvironmentFailure, Problem
+from scanweave.pipeline.batch.bids import publish_mask
+from scanweave.pipeline.batch.entry import Entry, Outcome, State
+from scanweave.pipeline.batch.executor import Ending, Executor
+from scanweave.pipeline.batch.job import Job, finished_before, is_of_a_batch
+from scanweave.pipeline.batch.ledger import Ledger
+from scanweave.pipeline.batch.owner import renew_ownership
+
+HEARTBEAT_S = 20.0
+"""A sixth of a lease."""
+WAIT_S = 1.0
+"""For an ending, before it is asked whether anything else is to be done."""
+MOST_ATTEMPTS = 2
+"""At a study that crashes, hangs or fails: the second in a fresh process."""
+Told = Callable[[Mapping[State, int]], None]
+"""Hears how many studies are in each state."""
+
+
+@dataclass
+class BatchRun:
+    """One process's work on a ledger that it owns."""
+
+    ledger: Ledger
+    out: Path
+    phi: bool
+    told: Told
+
+    def settle(self) -> None:
+        """What a batch that was killed has left: studies that are whole on the disk are done, the others queued."""
+        for entry in self.ledger.take_up():
+            self._settle(entry)
+
+    def run(self, executor: Executor) -> None:
+        """Until nothing is queued.
+
+        Raises
+        ------
+        EnvironmentFailure
+            Where the machine lacks what every study needs; what was not finished is queued.
+        """
+        running: dict[str, Job] = {}
+        beat = time.monotonic()
+        self.told(self.ledger.counts())
+        try:
+            while self._fill(executor, running) or running:
+                for ending in executor.ended(WAIT_S):
+                    self._end(ending, running, executor)
+                if time.monotonic() - beat > HEARTBEAT_S:
+                    beat = time.monotonic()
+                    self.ledger.heartbeat()
+                    renew_ownership(self.ledger)
+        except BaseException:
+            self._hand_back(running)
+            raise
+
+    def _fill(self, executor: Executor, running: dict[str, Job]) -> int:
+        """Give the executor what it has room for; how many studies."""
+        room = executor.slots - len(running)
+        rows = self.ledger.lease(room) if room > 0 else []
+        for row in rows:
+            if not self._settle(row.entry):
+                job = self._job(row.entry)
+                running[row.entry.name] = job
+                executor.submit(job)
+        return len(rows)
+
+    def _settle(self, entry: Entry) -> bool:
+        """Whether its results are whole on the disk already, which the ledger then has too."""
+        found = finished_before(self._job(entry))
+        if found is not None:
+            self._commit(entry, found)
+        return found is not None
+
+    def _job(self, entry: Entry) -> Job:
+        return Job(entry, self.out, is_of_a_batch(self.out / entry.name), self.phi)
+
+    def _end(self, ending: Ending, running: dict[str, Job], executor: Executor) -> None:
+        entry, outcome = ending.job.entry, ending.outcome
+        running.pop(entry.name, None)
+        if outcome.fatal:
+            self.ledger.give_back(entry.name, tried=False)
+            raise EnvironmentFailure(Problem(outcome.code or Code.INTERNAL, outcome.message))
+        exhausted = ending.lost and executor.retries_lost
+        if outcome.state is State.FAILED and not exhausted and self.ledger.attempts(entry.name) < MOST_ATTEMPTS:
+            self.ledger.give_back(entry.name, tried=True)
+        else:
+            self._commit(entry, outcome)
+
+    def _commit(self, entry: Entry, outcome: Outcome) -> None:
+        """The last step of a study: what the ledger says is done lies whole on the disk."""
+        if outcome.state is State.DONE:
+            publish_mask(self.out, entry, outcome.result)
+        self.ledger.end(entry.name, outcome)
+        self.told(self.ledger.counts())
+
+    def _hand_back(self, running: Mapping[str, Job]) -> None:
+        """Stopped: what ran was not tried. A disk that is full may refuse even that; `settle` does it then."""
+        try:
+            for name in running:
+                self.ledger.give_back(name, tried=False)
+        except EnvironmentFailure:
+            return
