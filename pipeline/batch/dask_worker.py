@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import cast
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -17,7 +18,7 @@ from scanweave.pipeline.segmenter import Segmenter
 TIMED_OUT_EXIT = 79
 
 
-class KeepSegmenter(WorkerPlugin):  # type: ignore[misc]
+class KeepSegmenter(WorkerPlugin):
     """The chain with its network, built once in each worker, at its first study."""
 
     def __init__(self, name: str, settings: SegmentSettings, out: Path) -> None:
@@ -44,7 +45,7 @@ def do(job: Job, plugin: str, timeout_s: float) -> Outcome:
     watchdog.daemon = True
     watchdog.start()
     try:
-        kept: KeepSegmenter = get_worker().plugins[plugin]
-        return kept.do(job)
+        kept = get_worker().plugins[plugin]
+        return cast("KeepSegmenter", kept).do(job)
     finally:
         watchdog.cancel()

@@ -120,8 +120,8 @@ def _nifti(files: Sequence[Seen], homes: set[Path], root: Path) -> Iterator[Entr
         if seen.path.parent in homes:
             continue
         if seen.kind is Kind.VOLUMES:
-            folder = "" if seen.path.parent == root else f"{_name(seen.path.parent, root)}_"
-            yield _entry(_fit(folder + nifti_stem(seen.path)), seen.path, [seen])
+            before = "" if seen.path.parent == root else f"{_name(seen.path.parent, root)}_"
+            yield _entry(_fit(before + nifti_stem(seen.path)), seen.path, [seen])
         elif seen.kind is Kind.NIFTI:
             groups[seen.path.parent].append(seen)
     for folder, items in sorted(groups.items()):

@@ -9,16 +9,16 @@ from scanweave.batch_display import batch_shown
 from scanweave.commands.arguments import add_common, add_network, network_arguments, path
 
 HELP = "segment all studies below a folder; killed at any moment, the same command goes on"
+ROOT_HELP = "folder of studies in any mix (folders, zips, files), BIDS data set, or worklist (.csv)"
+OUT_HELP = "results go to OUT/<study>/, with ledger.sqlite, summary.csv and index.html beside"
 SOME_REFUSED = 4
 """The exit code where not every study is done."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which studies, where to, how, and by whom."""
-    parser.add_argument("root", metavar="ROOT", type=path,
-                        help="folder of studies in any mix (folders, zips, files), BIDS data set, or worklist (.csv)")  # fmt: skip
-    parser.add_argument("-o", "--out", metavar="OUT", type=path, required=True,
-                        help="results go to OUT/<study>/, with ledger.sqlite, summary.csv and index.html beside")  # fmt: skip
+    parser.add_argument("root", metavar="ROOT", type=path, help=ROOT_HELP)
+    parser.add_argument("-o", "--out", metavar="OUT", type=path, required=True, help=OUT_HELP)
     parser.add_argument("--executor", choices=("local", "dask"), default="local")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that read, register and write")
     parser.add_argument("--scheduler", metavar="ADDR", help="of an existing Dask cluster: tcp://.. or tls://..")
