@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from machine import conditions
@@ -38,15 +40,14 @@ def main() -> None:
         for number in range(options.studies):
             copy_study(options.study, root / f"{number:04d}", number)
         for turn in range(options.rounds):
-            loop = measured(options.studies, lambda turn=turn: segment_all(root, Path(folder, f"loop-{turn}")))
+            with measured(options.studies) as loop:
+                segment_all(root, Path(folder, f"loop-{turn}"))
             runs.setdefault("segment in a loop", []).append(loop)
             for workers in options.workers or [None]:
-                out = Path(folder, f"batch-{turn}-{workers}")
+                with measured(options.studies) as timed:
+                    record = batch(root, Path(folder, f"batch-{turn}-{workers}"), workers)
+                timed["network_waits"] = round(1 - record["network_busy_s"] / record["network_span_s"], 3)
                 name = "batch" if workers is None else f"batch --workers {workers}"
-                found: dict[str, float] = {}
-                timed = measured(options.studies, lambda out=out, workers=workers: found.update(batch(root, out, workers)))
-                if found.get("network_span_s"):
-                    timed["network_waits"] = 1 - found["network_busy_s"] / found["network_span_s"]
                 runs.setdefault(name, []).append(timed)
             for name, timings in runs.items():
                 print(name, json.dumps(timings[-1]), flush=True)
@@ -55,19 +56,24 @@ def main() -> None:
         pace = statistics.median(run["studies_a_minute"] for run in timings)
         print(f"{name:<24} {pace:6.2f} studies a minute, {pace / base:.2f} times the loop's")
     if options.json:
-        options.json.write_text(json.dumps({"machine": conditions(Path(__file__).parent.parent), "studies": options.studies, "runs": runs}, indent=2))
+        options.json.write_text(
+            json.dumps(
+                {"machine": conditions(Path(__file__).parent.parent), "studies": options.studies, "runs": runs},
+                indent=2,
+            )
+        )
 
 
-def measured(studies: int, work) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    """Wall and CPU seconds of `work` and of the processes that it started and waited for."""
+@contextmanager
+def measured(studies: int) -> Iterator[dict[str, float]]:
+    """Wall and CPU seconds of the block and of the processes that it started and waited for, when it has ended."""
+    figures: dict[str, float] = {}
     begin, cpu = time.perf_counter(), _cpu()
-    work()
+    yield figures
     wall = time.perf_counter() - begin
-    return {
-        "wall_s": round(wall, 1),
-        "cpu_s_a_study": round((_cpu() - cpu) / studies, 2),
-        "studies_a_minute": round(studies / wall * 60, 2),
-    }
+    figures["wall_s"] = round(wall, 1)
+    figures["cpu_s_a_study"] = round((_cpu() - cpu) / studies, 2)
+    figures["studies_a_minute"] = round(studies / wall * 60, 2)
 
 
 def _cpu() -> float:
@@ -78,7 +84,9 @@ def _cpu() -> float:
 def segment_all(root: Path, out: Path) -> None:
     """What somebody without `batch` would do."""
     for study in sorted(root.iterdir()):
-        subprocess.run([*SCANWEAVE, "segment", str(study), "-o", str(out), "--json"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*SCANWEAVE, "segment", str(study), "-o", str(out), "--json"], check=True, stdout=subprocess.DEVNULL
+        )
 
 
 def batch(root: Path, out: Path, workers: int | None) -> dict[str, float]:

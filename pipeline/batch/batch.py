@@ -7,21 +7,22 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scanweave import RESEARCH_NOTICE
-from scanweave.errors import Code, Problem, UsageError
+from scanweave.errors import Code, InputRefused, Problem, UsageError
 from scanweave.networks.onnx_network import thread_count
 from scanweave.pipeline.batch.bids import describe_derivative, is_bids
 from scanweave.pipeline.batch.entry import State
 from scanweave.pipeline.batch.executor import Executor
 from scanweave.pipeline.batch.index import index
 from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
-from scanweave.pipeline.batch.ledger import Ledger
-from scanweave.pipeline.batch.owner import become_owner, give_up_ownership, locked
+from scanweave.pipeline.batch.ledger import LEDGER_FILE, Ledger
+from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked
 from scanweave.pipeline.batch.run import BatchRun, Told
 from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
 from scanweave.pipeline.batch.summary import SUMMARY_FILE, write_summary
@@ -30,7 +31,7 @@ from scanweave.pipeline.network_settings import StrPath, expanded
 from scanweave.pipeline.progress import Progress, silent
 from scanweave.pipeline.result_folder import is_alive, remove_unfinished
 from scanweave.pipeline.segment_settings import overrides_of
-from scanweave.transforms.io.files import check_reachable
+from scanweave.transforms.io.files import check_reachable, reachable
 
 _SETTINGS, _SOURCE = "settings", "root"
 _TEMPORARY = "scanweave-batch-"
@@ -122,7 +123,8 @@ def batch(
     check_reachable(source)
     bundle = find_bundle(expanded(settings.segment.bundle))
     overrides_of(settings.segment)  # a mistyped word or a missing GPU is told before anything is written
-    with locked(target):
+    new = not reachable(target / LEDGER_FILE)
+    with _nothing_left_if(new, target), locked(target):
         ledger = Ledger(target, writing=True)
         try:
             _check_same(ledger, settings, source)
@@ -148,6 +150,22 @@ def batch(
         finally:
             ledger.close()
             remove_unfinished(target)
+
+
+@contextmanager
+def _nothing_left_if(new: bool, target: Path) -> Iterator[None]:
+    """A call that is refused as a whole, at its first try, leaves neither a ledger nor a folder."""
+    there = reachable(target)
+    try:
+        yield
+    except (InputRefused, UsageError):
+        if new:
+            for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm", LOCK_FILE):
+                (target / name).unlink(missing_ok=True)
+            if not there:
+                with suppress(OSError):
+                    target.rmdir()
+        raise
 
 
 def _check_same(ledger: Ledger, settings: BatchSettings, source: Path) -> None:

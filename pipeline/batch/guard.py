@@ -8,7 +8,8 @@ import resource
 import signal
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -17,12 +18,21 @@ OUTGREW, ORPHANED = 77, 78
 LOOK_S = 0.5
 
 
-def guard_process(memory: int | None, temporary: Path, environment: Mapping[str, str]) -> None:
-    """Begin a process of a batch: `memory` in bytes is what it may hold, `temporary` where its temporary files go.
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes and threads that are started within the block, and those that they start, never hear of Ctrl-C.
 
-    Ctrl-C in a terminal reaches every process of a pipeline: only the one that people talk to heeds it.
+    A terminal sends it to every process of a command: only the one that people talk to heeds it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def guard_process(memory: int | None, temporary: Path, environment: Mapping[str, str]) -> None:
+    """Begin a process of a batch: `memory` in bytes is what it may hold, `temporary` where its temporary files go."""
     os.environ.update(environment)
     tempfile.tempdir = str(temporary)
     os.environ["TMPDIR"] = str(temporary)

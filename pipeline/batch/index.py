@@ -12,6 +12,7 @@ from pathlib import Path
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.pipeline.batch.bids import bids_studies, is_bids
 from scanweave.pipeline.batch.entry import Entry
+from scanweave.pipeline.batch.guard import deaf_children
 from scanweave.pipeline.batch.ledger import Ledger
 from scanweave.pipeline.batch.look import Kind, look_at
 from scanweave.pipeline.batch.studies import Seen, studies_of
@@ -123,7 +124,8 @@ def _looked(
         try:
             while True:
                 for chunk in islice(chunks, processes * CHUNKS_AHEAD - len(running)):
-                    running[pool.submit(look_at, [path for path, _, _ in chunk], phi=phi)] = chunk
+                    with deaf_children():
+                        running[pool.submit(look_at, [path for path, _, _ in chunk], phi=phi)] = chunk
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

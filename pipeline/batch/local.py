@@ -17,7 +17,7 @@ from scanweave.errors import Code, ScanweaveError
 from scanweave.networks.onnx_network import thread_count
 from scanweave.pipeline.batch.entry import Outcome, State
 from scanweave.pipeline.batch.executor import Ending, Executor
-from scanweave.pipeline.batch.guard import OUTGREW, guard_process
+from scanweave.pipeline.batch.guard import OUTGREW, deaf_children, guard_process
 from scanweave.pipeline.batch.job import Job, do_job
 from scanweave.pipeline.batch.network_process import NetworkAddress, NetworkProcess, RemoteNetwork
 from scanweave.pipeline.segment_settings import SegmentSettings
@@ -29,16 +29,14 @@ STUDIES_A_PROCESS = 200
 LEAST_MEMORY = 1536 * MEBIBYTE
 """For a process; less holds no ordinary study."""
 SHARE_OF_MEMORY = 0.9
-NETWORK_SHARE = 0.5
-"""Of the cores, for the network's threads: it takes four tenths of a study's CPU time."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def usual_workers() -> int:
-    """One process more than cores, for each waits a part of its time for the network; fewer where memory is short."""
+    """As many as cores, for each waits a part of its time for the network; fewer where memory is short."""
     memory = available_memory()
-    by_memory = thread_count() + 1 if memory is None else int(memory * SHARE_OF_MEMORY // LEAST_MEMORY) - 1
-    return max(1, min(thread_count() + 1, by_memory))
+    by_memory = thread_count() if memory is None else int(memory * SHARE_OF_MEMORY // LEAST_MEMORY) - 1
+    return max(1, min(thread_count(), by_memory))
 
 
 def memory_each(workers: int) -> int | None:
@@ -58,7 +56,7 @@ class LocalExecutor(Executor):
     ) -> None:
         super().__init__()
         self.slots = workers
-        threads = {"OMP_NUM_THREADS": str(max(1, int(thread_count() * NETWORK_SHARE)))}
+        threads = {"OMP_NUM_THREADS": str(thread_count())}
         self._environment = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)  # numpy reads them as it is imported, which is before a process can do anything
         self._timeout_s = timeout_s
@@ -67,13 +65,15 @@ class LocalExecutor(Executor):
         )
         temporary = Path(self._private.name)
         self._network = NetworkProcess(settings, memory, temporary, threads)
-        self._pool = ProcessPool(
-            max_workers=workers,
-            max_tasks=STUDIES_A_PROCESS,
-            context=get_context("spawn"),
-            initializer=_begin,
-            initargs=(settings, out, self._network.address, memory, temporary),
-        )
+        with deaf_children():
+            self._pool = ProcessPool(
+                max_workers=workers,
+                max_tasks=STUDIES_A_PROCESS,
+                context=get_context("spawn"),
+                initializer=_begin,
+                initargs=(settings, out, self._network.address, memory, temporary),
+            )
+            self._pool.active  # noqa: B018 (which starts its threads and processes)
 
     def submit(self, job: Job) -> None:
         """As `Executor`."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError
-from scanweave.pipeline.batch.guard import guard_process
+from scanweave.pipeline.batch.guard import deaf_children, guard_process
 from scanweave.pipeline.computed import Computed, Heard, VolumeNetwork
 from scanweave.pipeline.segment_settings import SegmentSettings
 from scanweave.transforms.image import Image
@@ -89,7 +89,8 @@ class NetworkProcess:
                 return
             Path(self.address.socket).unlink(missing_ok=True)
             self._process = get_context("spawn").Process(target=_serve, args=self._arguments, daemon=True)
-            self._process.start()
+            with deaf_children():
+                self._process.start()
 
     def busy(self) -> dict[str, float] | None:
         """`busy_s` of `span_s` between the first volume and the last, `current_s` since one was begun that is not done;

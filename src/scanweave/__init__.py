@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError
+    from scanweave.pipeline.batch.batch import Batch, batch
+    from scanweave.pipeline.batch.settings import BatchSettings
     from scanweave.pipeline.evaluation.evaluate import evaluate
     from scanweave.pipeline.evaluation.evaluation import Evaluation
     from scanweave.pipeline.inspection import Inspection
@@ -31,6 +33,8 @@ RESEARCH_NOTICE = "Research use only, not a medical device"
 
 __all__ = [
     "RESEARCH_NOTICE",
+    "Batch",
+    "BatchSettings",
     "Code",
     "EnvironmentFailure",
     "Evaluation",
@@ -48,6 +52,7 @@ __all__ = [
     "UsageError",
     "Volume",
     "__version__",
+    "batch",
     "evaluate",
     "inspect",
     "segment",
@@ -55,6 +60,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Batch": "scanweave.pipeline.batch.batch",
+    "BatchSettings": "scanweave.pipeline.batch.settings",
     "Code": "scanweave.errors",
     "EnvironmentFailure": "scanweave.errors",
     "Evaluation": "scanweave.pipeline.evaluation.evaluation",
@@ -71,6 +78,7 @@ _HOMES = {
     "Training": "scanweave.pipeline.training.train",
     "UsageError": "scanweave.errors",
     "Volume": "scanweave.transforms.geometry",
+    "batch": "scanweave.pipeline.batch.batch",
     "evaluate": "scanweave.pipeline.evaluation.evaluate",
     "inspect": "scanweave.pipeline.study",
     "segment": "scanweave.pipeline.study",
