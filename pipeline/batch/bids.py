@@ -26,6 +26,11 @@ ANATOMY = "anat"
 SUFFIXES = ("FLAIR", "T1w")
 CONTRAST_ENTITY = "ce-"
 MASK_NAME = "label-lesion_desc-scanweave_mask"
+_README = """Lesion masks (0 background, 1 lesion) on the FLAIR's own grid, by scanweave.
+Reports, registrations and warnings lie in the batch's folders, one a session.
+
+Research use only, not a medical device.
+"""
 
 
 def is_bids(root: Path) -> bool:
@@ -89,6 +94,8 @@ def describe_derivative(out: Path, source: str) -> None:
         "DatasetLinks": {"raw": source},
     }
     _write_json(out / DERIVATIVE / DESCRIPTION_FILE, document)
+    with batch_file(out / DERIVATIVE / "README", "the derivative") as stream:
+        stream.write(_README.encode())
 
 
 def publish_mask(out: Path, entry: Entry, result: Mapping[str, Any]) -> None:
@@ -109,10 +116,13 @@ def publish_mask(out: Path, entry: Entry, result: Mapping[str, Any]) -> None:
         except OSError:
             shutil.copyfile(mask, beside)
         beside.replace(target)
-    sources = sorted(_sources(entry))
+    sources = [f"bids:raw:{name}" for name in sorted(_sources(entry))]
+    reference = next((name for name in sources if "FLAIR" in name), sources[0])
     document = {
+        "Description": "Lesion found on the FLAIR by a network; research use only, not a medical device",
         "Type": "Lesion",
-        "Sources": [f"bids:raw:{name}" for name in sources],
+        "Sources": sources,
+        "SpatialReference": reference,
         "Manual": False,
         "VolumeMl": result.get("volume_ml"),
         "Warnings": result.get("warnings", []),

@@ -10,9 +10,11 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 
+STDERR = 2
 OUTGREW, ORPHANED = 77, 78
 """Exit codes."""
 LOOK_S = 0.5
@@ -24,6 +26,7 @@ def deaf_children() -> Iterator[None]:
 
     A terminal sends it to every process of a command: only the one that people talk to heeds it.
     """
+    resource_tracker.ensure_running()  # which unblocks the signal when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -32,7 +35,11 @@ def deaf_children() -> Iterator[None]:
 
 
 def guard_process(memory: int | None, temporary: Path, environment: Mapping[str, str]) -> None:
-    """Begin a process of a batch: `memory` in bytes is what it may hold, `temporary` where its temporary files go."""
+    """Begin a process of a batch: `memory` in bytes is what it may hold, `temporary` where its temporary files go.
+
+    What it has to say stands in its answers; what libraries print when it is ended would only garble a terminal.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
     os.environ.update(environment)
     tempfile.tempdir = str(temporary)
     os.environ["TMPDIR"] = str(temporary)

@@ -34,7 +34,8 @@ class BatchLines(Unshown):
         self._told = -LOG_INTERVAL_S
 
     def looking(self, stage: Stage) -> None:
-        self._say(looking_text(stage), last=stage.number == stage.count)
+        if stage.number:  # until something is found, the call may be refused, and a refusal stands alone
+            self._say(looking_text(stage), last=stage.number == stage.count)
 
     def counted(self, counts: Mapping[Any, int]) -> None:
         self.pace.note(counts)
