@@ -70,10 +70,10 @@ def test_what_ran_when_its_batch_died_runs_again_behind_the_others(ledger: Ledge
 
 def test_given_back_untried_is_no_attempt(ledger: Ledger) -> None:
     ledger.lease(1)
-    ledger.give_back("s0", tried=False)
+    ledger.give_back()
     assert ledger.attempts("s0") == 0
     ledger.lease(1)
-    ledger.give_back("s0", tried=True)
+    ledger.try_again("s0")
     assert ledger.attempts("s0") == 1
     assert ledger.counts()[State.QUEUED] == 3
 

@@ -22,6 +22,7 @@ from scanweave.pipeline.batch.executor import Executor
 from scanweave.pipeline.batch.index import index
 from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
 from scanweave.pipeline.batch.ledger import LEDGER_FILE, Ledger
+from scanweave.pipeline.batch.local import TEMPORARY, LocalExecutor, memory_each, usual_workers
 from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked
 from scanweave.pipeline.batch.run import BatchRun, Told
 from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
@@ -34,7 +35,6 @@ from scanweave.pipeline.segment_settings import overrides_of
 from scanweave.transforms.io.files import check_reachable, reachable
 
 _SETTINGS, _SOURCE = "settings", "root"
-_TEMPORARY = "scanweave-batch-"
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ def _differences(known: str, value: str) -> str:
 def _clear(target: Path) -> None:
     """Take away what processes of a batch that was killed have left, here and in the temporary folder."""
     remove_unfinished(target)
-    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
-        pid = folder.name.removeprefix(_TEMPORARY).partition("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        pid = folder.name.removeprefix(TEMPORARY).partition("-")[0]
         if pid.isdigit() and not is_alive(int(pid)) and folder.stat().st_uid == os.getuid():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -204,8 +204,6 @@ def _requeue(ledger: Ledger, settings: BatchSettings) -> None:
 def _executor(settings: BatchSettings, target: Path) -> Executor:
     timeout_s = settings.timeout_minutes * 60
     if settings.executor == LOCAL:
-        from scanweave.pipeline.batch.local import LocalExecutor, memory_each, usual_workers
-
         workers = settings.workers or usual_workers()
         memory = memory_each(workers) if settings.memory_gb is None else int(settings.memory_gb * 1e9)
         return LocalExecutor(settings.segment, target, workers, timeout_s=timeout_s, memory=memory)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 from scanweave import __version__
@@ -54,7 +56,7 @@ class DaskExecutor(Executor):
     retries_lost = True
 
     def __init__(self, settings: SegmentSettings, out: Path, cluster: Cluster, *, timeout_s: float) -> None:
-        super().__init__()
+        self._endings: Queue[Ending] = Queue()
         self._timeout_s = timeout_s
         self._client = _client(cluster)
         self._running: dict[str, Future] = {}
@@ -118,7 +120,12 @@ class DaskExecutor(Executor):
         """As `Executor`; EnvironmentFailure, SCHEDULER_UNREACHABLE, where the scheduler is gone."""
         if self._client.status == "closed":
             raise _unreachable("the scheduler has ended, or cannot be reached any more")
-        return super().ended(timeout_s)
+        found = []
+        with suppress(Empty):
+            found.append(self._endings.get(timeout=timeout_s))
+            while True:
+                found.append(self._endings.get_nowait())
+        return found
 
     def close(self) -> None:
         """As `Executor`: studies that run there are cancelled, and go on only until they would answer."""

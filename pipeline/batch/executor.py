@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from queue import Empty, Queue
-from types import TracebackType
 from typing import Self
 
 from scanweave.pipeline.batch.entry import Outcome
@@ -31,24 +30,15 @@ class Executor(ABC):
     retries_lost = False
     """Whether it has tried a lost study again by itself."""
 
-    def __init__(self) -> None:
-        self._endings: Queue[Ending] = Queue()
-
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Take a job; its ending comes in any case."""
+        """Take a job, of which there are fewer than `slots`; its ending comes in any case."""
 
+    @abstractmethod
     def ended(self, timeout_s: float) -> list[Ending]:
-        """The endings since the last call, after `timeout_s` at most."""
-        found = []
-        try:
-            found.append(self._endings.get(timeout=timeout_s))
-            while True:
-                found.append(self._endings.get_nowait())
-        except Empty:
-            return found
+        """The endings since the last call; waits for one, `timeout_s` at most."""
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> Mapping[str, float]:
         """What it can tell of itself, for the record."""
         return {}
 
@@ -59,7 +49,5 @@ class Executor(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()

@@ -251,12 +251,17 @@ class Ledger:
                 values,
             )
 
-    def give_back(self, name: str, *, tried: bool) -> None:
-        """Queue a running study again, to be tried anew, or (not `tried`) as if it had never been taken."""
+    def try_again(self, name: str) -> None:
+        """Queue a running study again."""
+        with self._changes() as database:
+            database.execute("UPDATE studies SET state = ?, leased = NULL WHERE name = ?", (State.QUEUED, name))
+
+    def give_back(self) -> None:
+        """Queue again whatever runs, as if it had never been taken."""
         with self._changes() as database:
             database.execute(
-                "UPDATE studies SET state = ?, leased = NULL, attempts = attempts - ? WHERE name = ?",
-                (State.QUEUED, 0 if tried else 1, name),
+                "UPDATE studies SET state = ?, leased = NULL, attempts = attempts - 1 WHERE state = ?",
+                (State.QUEUED, State.RUNNING),
             )
 
     def attempts(self, name: str) -> int:

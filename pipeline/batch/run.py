@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ class BatchRun:
                     self.ledger.heartbeat()
                     renew_ownership(self.ledger)
         except BaseException:
-            self._hand_back(running)
+            with suppress(EnvironmentFailure):  # a disk that is full may refuse even that; `settle` does it then
+                self.ledger.give_back()
             raise
 
     def _fill(self, executor: Executor, running: dict[str, Job]) -> int:
@@ -87,11 +89,10 @@ class BatchRun:
         entry, outcome = ending.job.entry, ending.outcome
         running.pop(entry.name, None)
         if outcome.fatal:
-            self.ledger.give_back(entry.name, tried=False)
             raise EnvironmentFailure(Problem(outcome.code or Code.INTERNAL, outcome.message))
         exhausted = ending.lost and executor.retries_lost
         if outcome.state is State.FAILED and not exhausted and self.ledger.attempts(entry.name) < MOST_ATTEMPTS:
-            self.ledger.give_back(entry.name, tried=True)
+            self.ledger.try_again(entry.name)
         else:
             self._commit(entry, outcome)
 
@@ -101,11 +102,3 @@ class BatchRun:
             publish_mask(self.out, entry, outcome.result)
         self.ledger.end(entry.name, outcome)
         self.told(self.ledger.counts())
-
-    def _hand_back(self, running: Mapping[str, Job]) -> None:
-        """Stopped: what ran was not tried. A disk that is full may refuse even that; `settle` does it then."""
-        try:
-            for name in running:
-                self.ledger.give_back(name, tried=False)
-        except EnvironmentFailure:
-            return
