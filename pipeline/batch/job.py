@@ -16,7 +16,7 @@ from scanweave.pipeline.reserve_result import ResultWish
 from scanweave.pipeline.result import without_uids
 from scanweave.pipeline.segmenter import Segmenter
 
-OF_THE_STUDY = frozenset({Code.OUT_OF_MEMORY, Code.NOT_FINITE_OUTPUT})
+OF_THE_STUDY = frozenset({Code.OUT_OF_MEMORY, Code.NOT_FINITE_OUTPUT, Code.CRASHED})
 """Failures of the environment that the next study need not have."""
 
 

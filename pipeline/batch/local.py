@@ -62,7 +62,6 @@ class LocalExecutor(Executor):
 
     def submit(self, job: Job) -> None:
         """As `Executor`."""
-        self._network.keep_alive()
         number = next(number for number, worker in enumerate(self._workers) if worker.job is None)
         if not self._workers[number].usable:
             self._workers[number].kill()
@@ -71,6 +70,7 @@ class LocalExecutor(Executor):
 
     def ended(self, timeout_s: float) -> list[Ending]:
         """As `Executor`."""
+        self._network.keep_alive()
         busy = [worker for worker in self._workers if worker.job is not None]
         patience = min([timeout_s, *(worker.deadline - time.monotonic() for worker in busy)])
         wait([worker.connection for worker in busy], max(patience, 0))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, Listener
 from multiprocessing.context import SpawnProcess
@@ -21,24 +22,28 @@ from scanweave.pipeline.computed import Computed, Heard, VolumeNetwork
 from scanweave.pipeline.segment_settings import SegmentSettings
 from scanweave.transforms.image import Image
 
-SOCKET = "network"
 START_S = 120.0
 """Until the process answers: PyTorch and a GPU take their time on a cold disk."""
 RETRY_S = 0.1
+SHORT_LIFE_S = 60.0
+MOST_DEATHS = 6
 _BUSY = "busy"
 
 
 @dataclass(frozen=True)
 class NetworkAddress:
-    """Where the process listens (a socket in a private folder), and the word that it wants to hear."""
+    """Where the process listens, and the word that it wants to hear.
+
+    The socket has a name and no file (unix(7), "abstract"): a path may have 108 letters at most, and TMPDIR has more.
+    """
 
     socket: str
-    word: bytes
+    word: bytes = field(repr=False)
 
     @classmethod
-    def within(cls, folder: Path) -> NetworkAddress:
-        """A new one; the path of a socket has 108 letters at most."""
-        return cls(str(folder / SOCKET), os.urandom(32))
+    def new(cls) -> NetworkAddress:
+        """One that nobody has."""
+        return cls(f"\0scanweave-{os.getpid()}-{secrets.token_hex(8)}", secrets.token_bytes(32))
 
 
 class RemoteNetwork(VolumeNetwork):
@@ -75,22 +80,32 @@ class NetworkProcess:
     def __init__(
         self, settings: SegmentSettings, memory: int | None, temporary: Path, environment: Mapping[str, str]
     ) -> None:
-        self.address = NetworkAddress.within(temporary)
+        self.address = NetworkAddress.new()
         self._arguments = (settings, self.address, memory, temporary, dict(environment))
         self._process: SpawnProcess | None = None
         self._ending = False
+        self._begun, self._deaths = float("-inf"), list[float]()
         self._started = threading.Lock()
         self.keep_alive()
 
     def keep_alive(self) -> None:
-        """Start the process where there is none."""
+        """Start the process where there is none; EnvironmentFailure, CRASHED, where it dies again and again."""
         with self._started:
             if self._ending or (self._process is not None and self._process.is_alive()):
                 return
-            Path(self.address.socket).unlink(missing_ok=True)
+            self._note_death()
             self._process = get_context("spawn").Process(target=_serve, args=self._arguments, daemon=True)
             with deaf_children():
                 self._process.start()
+
+    def _note_death(self) -> None:
+        """A study that kills it is no reason to give up; that it cannot live at all is."""
+        now = time.monotonic()
+        self._deaths = [] if now - self._begun > SHORT_LIFE_S else [*self._deaths, now]
+        self._begun = now
+        if len(self._deaths) > MOST_DEATHS:
+            message = f"the process of the network died {MOST_DEATHS} times within {SHORT_LIFE_S:g} s of its start"
+            raise EnvironmentFailure(Problem(Code.CRASHED, message))
 
     def busy(self) -> dict[str, float] | None:
         """`busy_s` of `span_s` between the first volume and the last, `current_s` since one was begun that is not done;
