@@ -111,6 +111,8 @@ def kill_at_random(room: Room, kills: int, seed: int, *, tell: bool = True) -> K
                 _wait_for_orphans(process.pid)
                 ended = False
                 seen.kills += 1
+                if tell and seen.kills % 10 == 0:
+                    print(json.dumps(vars(seen)), flush=True)
             moment = "indexing" if not (out / "ledger.sqlite").exists() else _moment(out)
             seen.at[moment] = seen.at.get(moment, 0) + (not ended)
             after = marks(out)

@@ -35,5 +35,8 @@ def _happen(kind: str) -> None:
     elif kind == "grow":
         held = [bytearray(os.urandom(1 << 20) * 256) for _ in range(GROWN_BYTES >> 28)]
         time.sleep(60 + len(held))
+    elif kind == "whose":
+        with Path(os.environ["WHOSE_FILE"]).open("a") as stream:
+            stream.write("x")
     elif kind == "raise":
         raise ValueError("a defect")

@@ -8,13 +8,13 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scanweave import RESEARCH_NOTICE
-from scanweave.errors import Code, InputRefused, Problem, UsageError
+from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, UsageError
 from scanweave.networks.onnx_network import thread_count
 from scanweave.pipeline.batch.bids import describe_derivative, is_bids
 from scanweave.pipeline.batch.entry import State
@@ -124,32 +124,57 @@ def batch(
     bundle = find_bundle(expanded(settings.segment.bundle))
     overrides_of(settings.segment)  # a mistyped word or a missing GPU is told before anything is written
     new = not reachable(target / LEDGER_FILE)
-    with _nothing_left_if(new, target), locked(target):
-        ledger = Ledger(target, writing=True)
-        try:
-            _check_same(ledger, settings, source)
-            become_owner(ledger, target)
-            _clear(target)
-            with _executor(settings, target) as executor:
-                roles = [role.name for role in bundle.roles]
-                phi = settings.segment.phi
-                run = BatchRun(ledger, target, phi, told)
-                index(source, ledger, roles, leave_out=target, phi=phi, processes=thread_count(), progress=progress)
-                run.settle()
-                _requeue(ledger, settings)
-                if is_bids(source):
-                    describe_derivative(target, source.as_uri())
-                try:
-                    run.run(executor)
-                finally:
-                    figures = executor.figures()
-                    write_summary(ledger, target)
-                    write_index_page(ledger, target)
-            give_up_ownership(ledger)
-            return Batch(target, ledger.counts(), figures)
-        finally:
-            ledger.close()
-            remove_unfinished(target)
+    with _nothing_left_if(new, target), locked(target), _owned_ledger(target) as ledger, ExitStack() as computing:
+        _check_same(ledger, settings, source)
+        # Its processes start while files are looked at; a batch that goes on may have nothing for them.
+        executor = computing.enter_context(_executor(settings, target)) if new else None
+        roles, phi = [role.name for role in bundle.roles], settings.segment.phi
+        index(source, ledger, roles, leave_out=target, phi=phi, processes=thread_count(), progress=progress)
+        run = BatchRun(ledger, target, phi, told)
+        run.settle()
+        _requeue(ledger, settings)
+        if is_bids(source):
+            describe_derivative(target, source.as_uri())
+        figures: Mapping[str, float] = {}
+        with _tables_written(ledger, target):
+            if ledger.counts()[State.QUEUED]:
+                executor = executor or computing.enter_context(_executor(settings, target))
+                run.run(executor)
+                figures = executor.figures()
+            else:
+                told(ledger.counts())
+        return Batch(target, ledger.counts(), figures)
+
+
+@contextmanager
+def _owned_ledger(target: Path) -> Iterator[Ledger]:
+    """The ledger, this process's until the block ends; what a batch that was killed has left lying is cleared."""
+    ledger = Ledger(target, writing=True)
+    try:
+        become_owner(ledger, target)
+        _clear(target)
+        yield ledger
+        give_up_ownership(ledger)
+    finally:
+        ledger.close()
+        remove_unfinished(target)
+
+
+@contextmanager
+def _tables_written(ledger: Ledger, target: Path) -> Iterator[None]:
+    """However the block ends; a disk that is full is told once."""
+    try:
+        yield
+    except BaseException:
+        with suppress(EnvironmentFailure):
+            _write_tables(ledger, target)
+        raise
+    _write_tables(ledger, target)
+
+
+def _write_tables(ledger: Ledger, target: Path) -> None:
+    write_summary(ledger, target)
+    write_index_page(ledger, target)
 
 
 @contextmanager

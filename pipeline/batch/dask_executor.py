@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -99,10 +100,13 @@ class DaskExecutor(Executor):
         """As `Executor`."""
         from scanweave.pipeline.batch.dask_worker import do
 
-        self._count_slots()
-        future = self._client.submit(
-            do, job, self._plugin, self._timeout_s, pure=False, resources=self._resources, retries=0
-        )
+        try:
+            self._count_slots()
+            future = self._client.submit(
+                do, job, self._plugin, self._timeout_s, pure=False, resources=self._resources, retries=0
+            )
+        except Exception as error:  # Dask's own, of a client that has lost its scheduler
+            raise _gone() from error
         self._running[job.entry.name] = future
         future.add_done_callback(partial(self._note, job))
 
@@ -119,7 +123,7 @@ class DaskExecutor(Executor):
     def ended(self, timeout_s: float) -> list[Ending]:
         """As `Executor`; EnvironmentFailure, SCHEDULER_UNREACHABLE, where the scheduler is gone."""
         if self._client.status == "closed":
-            raise _unreachable("the scheduler has ended, or cannot be reached any more")
+            raise _gone()
         found = []
         with suppress(Empty):
             found.append(self._endings.get(timeout=timeout_s))
@@ -131,13 +135,12 @@ class DaskExecutor(Executor):
         """As `Executor`: studies that run there are cancelled, and go on only until they would answer."""
         futures = list(self._running.values())
         self._running.clear()
-        try:
+        cluster = self._client.cluster
+        with suppress(Exception):  # of a scheduler that is gone
             self._client.cancel(futures, force=True)
-        finally:
-            cluster = self._client.cluster
-            self._client.close()
-            if cluster is not None:
-                cluster.close()
+        self._client.close()
+        if cluster is not None:
+            cluster.close()
 
 
 def _client(cluster: Cluster) -> Client:
@@ -147,6 +150,7 @@ def _client(cluster: Cluster) -> Client:
     except ImportError as error:
         message = "--executor dask needs Dask: pip install 'scanweave[dask]'"
         raise EnvironmentFailure(Problem(Code.ENVIRONMENT_INCOMPLETE, message)) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it has a code
     if cluster.scheduler is None:
         local = LocalCluster(
             n_workers=cluster.workers or thread_count(), threads_per_worker=1, processes=True, dashboard_address=None
@@ -161,6 +165,10 @@ def _client(cluster: Cluster) -> Client:
         return Client(cluster.scheduler, security=security, timeout=CONNECT_S, set_as_default=False)
     except Exception as error:  # of sockets, TLS, addresses: each has its own
         raise _unreachable(f"no scheduler answers at {cluster.scheduler} ({type(error).__name__})") from error
+
+
+def _gone() -> EnvironmentFailure:
+    return _unreachable("the scheduler has ended, or cannot be reached any more")
 
 
 def _unreachable(message: str) -> EnvironmentFailure:

@@ -36,7 +36,12 @@ class Job:
 
 
 def do_job(job: Job, segmenter: Segmenter) -> Outcome:
-    """Segment the study; whatever goes wrong is an outcome, but for what ends the process."""
+    """Segment the study; whatever goes wrong is an outcome, but for what ends the process.
+
+    What an earlier attempt has finished is not done again: it died before anybody heard of it.
+    """
+    if (before := finished_before(job)) is not None:
+        return before
     try:
         wish = ResultWish(job.entry.name, job.replace, job.entry.fingerprint)
         done = segmenter(job.entry.request, wish)
@@ -45,6 +50,10 @@ def do_job(job: Job, segmenter: Segmenter) -> Outcome:
         fatal = failure.code not in OF_THE_STUDY
         return Outcome(State.FAILED, failure.code, _words(failure, job), fatal=fatal)
     except (InputRefused, UsageError) as refusal:
+        # A worker of a batch that was killed may have gone on to its end meanwhile.
+        meanwhile = finished_before(job) if refusal.code is Code.OUTPUT_EXISTS else None
+        if meanwhile is not None:
+            return meanwhile
         return Outcome(State.REFUSED, refusal.code, _words(refusal, job))
     except MemoryError:
         return Outcome(State.FAILED, Code.OUT_OF_MEMORY, "the machine has too little memory for this study")
