@@ -81,14 +81,12 @@ class LocalExecutor(Executor):
 
     def _end_hung_network(self) -> None:
         """Where it is the network that computes without end, whoever asks it next would wait as long."""
-        busy = self._network.busy()
-        if busy is None or busy["current_s"] > self._settings.timeout_s / 2:
+        if self._network.is_stuck(self._settings.timeout_s / 2):
             self._network.end()
 
     def figures(self) -> Mapping[str, float]:
         """`network_busy_s` of `network_span_s`, from the first volume that it was given to the end of the last."""
-        busy = self._network.busy()
-        return {f"network_{name}": round(busy[name], 1) for name in ("busy_s", "span_s")} if busy else {}
+        return {"network_busy_s": round(self._network.busy_s, 2), "network_span_s": round(self._network.span_s, 2)}
 
     def close(self) -> None:
         """As `Executor`."""

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, Listener
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,12 +22,20 @@ from scanweave.pipeline.computed import Computed, Heard, VolumeNetwork
 from scanweave.pipeline.segment_settings import SegmentSettings
 from scanweave.transforms.image import Image
 
+if TYPE_CHECKING:
+    import ctypes
+
+Shared: TypeAlias = "ctypes.Array[ctypes.c_double]"
 START_S = 120.0
 """Until the process answers: PyTorch and a GPU take their time on a cold disk."""
 RETRY_S = 0.1
 SHORT_LIFE_S = 60.0
 MOST_DEATHS = 6
-_BUSY = "busy"
+PULSE_S, NO_PULSE_S = 1.0, 30.0
+"""The process shows that it lives; one that has not for so long is stopped, or stuck."""
+_FIRST, _LAST, _BUSY, _CURRENT, _PULSE = range(5)
+"""Of the figures that the process shares, on the clock of `time.monotonic`: when the first volume was begun and the
+last one done, seconds at work, when the present one was begun (0 for none), the last sign of life."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,8 @@ class NetworkProcess:
         self, settings: SegmentSettings, memory: int | None, temporary: Path, environment: Mapping[str, str]
     ) -> None:
         self.address = NetworkAddress.new()
-        self._arguments = (settings, self.address, memory, temporary, dict(environment))
+        self._shared: Shared = get_context("spawn").RawArray("d", 5)
+        self._arguments = (settings, self.address, memory, temporary, dict(environment), self._shared)
         self._process: SpawnProcess | None = None
         self._ending = False
         self._begun, self._deaths = float("-inf"), list[float]()
@@ -94,6 +103,7 @@ class NetworkProcess:
             if self._ending or (self._process is not None and self._process.is_alive()):
                 return
             self._note_death()
+            self._shared[_CURRENT] = self._shared[_PULSE] = 0.0
             self._process = get_context("spawn").Process(target=_serve, args=self._arguments, daemon=True)
             with deaf_children():
                 self._process.start()
@@ -107,16 +117,20 @@ class NetworkProcess:
             message = f"the process of the network died {MOST_DEATHS} times within {SHORT_LIFE_S:g} s of its start"
             raise EnvironmentFailure(Problem(Code.CRASHED, message))
 
-    def busy(self) -> dict[str, float] | None:
-        """`busy_s` of `span_s` between the first volume and the last, `current_s` since one was begun that is not done;
-        None where it cannot say."""
-        try:
-            with _connected(self.address, RETRY_S) as connection:
-                connection.send(_BUSY)
-                found: dict[str, float] = connection.recv()
-                return found
-        except (OSError, EOFError):
-            return None
+    @property
+    def busy_s(self) -> float:
+        """Seconds at work, of all processes so far."""
+        return float(self._shared[_BUSY])
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first volume that was begun to the last that was done."""
+        return max(float(self._shared[_LAST] - self._shared[_FIRST]), 0.0)
+
+    def is_stuck(self, longest_s: float) -> bool:
+        """Whether it has computed one volume for longer than that, or shows no sign of life."""
+        now, current, pulse = time.monotonic(), self._shared[_CURRENT], self._shared[_PULSE]
+        return (current > 0 and now - current > longest_s) or (pulse > 0 and now - pulse > min(NO_PULSE_S, longest_s))
 
     def end(self) -> None:
         """End the process; `keep_alive` starts another."""
@@ -148,10 +162,12 @@ def _serve(
     memory: int | None,
     temporary: Path,
     environment: Mapping[str, str],
+    shared: Shared,
 ) -> None:
     """The process: a thread for each that asks, one volume at a time."""
     guard_process(memory, temporary, environment)
-    server = _Server(settings)
+    threading.Thread(target=_show_life, args=(shared,), daemon=True).start()
+    server = _Server(settings, shared)
     with Listener(address.socket, "AF_UNIX", backlog=64, authkey=address.word) as listener:
         while True:
             try:
@@ -162,11 +178,9 @@ def _serve(
 
 
 class _Server:
-    def __init__(self, settings: SegmentSettings) -> None:
+    def __init__(self, settings: SegmentSettings, shared: Shared) -> None:
         self._turn = threading.Lock()
-        self._first: float | None = None
-        self._busy_s, self._last = 0.0, 0.0
-        self._current: float | None = None
+        self._shared = shared
         self._inference: Any = self._loaded(settings)
 
     @staticmethod
@@ -184,9 +198,6 @@ class _Server:
             while True:
                 try:
                     asked = connection.recv()
-                    if isinstance(asked, str):
-                        connection.send(self._told())
-                        continue
                     with self._turn:
                         answer = self._computed(asked)
                     connection.send(answer)
@@ -196,8 +207,8 @@ class _Server:
     def _computed(self, array: np.ndarray) -> Computed | BaseException:
         if isinstance(self._inference, ScanweaveError):
             return self._inference
-        self._current = begin = time.monotonic()
-        self._first = begin if self._first is None else self._first
+        shared, begin = self._shared, time.monotonic()
+        shared[_CURRENT], shared[_FIRST] = begin, shared[_FIRST] or begin
         try:
             computed: Computed = self._inference(Image(array, np.eye(4)), None)
             return computed
@@ -208,10 +219,11 @@ class _Server:
         except Exception as error:
             return RuntimeError(f"{type(error).__name__}: {error}")
         finally:
-            self._current, self._last = None, time.monotonic()
-            self._busy_s += self._last - begin
+            shared[_LAST], shared[_CURRENT] = time.monotonic(), 0.0
+            shared[_BUSY] += shared[_LAST] - begin
 
-    def _told(self) -> dict[str, float]:
-        span = self._last - self._first if self._first is not None else 0.0
-        current = self._current
-        return {"busy_s": self._busy_s, "span_s": span, "current_s": time.monotonic() - current if current else 0.0}
+
+def _show_life(shared: Shared) -> None:
+    while True:
+        shared[_PULSE] = time.monotonic()
+        time.sleep(PULSE_S)
