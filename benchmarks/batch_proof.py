@@ -116,7 +116,8 @@ def kill_at_random(room: Room, kills: int, seed: int, *, tell: bool = True) -> K
             moment = "indexing" if not (out / "ledger.sqlite").exists() else _moment(out)
             seen.at[moment] = seen.at.get(moment, 0) + (not ended)
             after = marks(out)
-            assert before.items() <= after.items(), "a study that was done was done again"
+            again = sorted(name for name, mark in before.items() if after.get(name) != mark)
+            assert not again, f"studies that were done were done again, or are gone: {again}"
             before = after
             if ended:
                 assert process.returncode == 4, process.returncode

@@ -16,7 +16,8 @@ from studies import run, without_privilege
 from scanweave.errors import Code, EnvironmentFailure
 from scanweave.pipeline.batch import ledger as ledger_module
 from scanweave.pipeline.batch.entry import Entry, Outcome, State
-from scanweave.pipeline.batch.ledger import LEDGER_FILE, Ledger
+from scanweave.pipeline.batch.ledger import Ledger
+from scanweave.pipeline.batch.ledger_file import LEDGER_FILE
 from scanweave.pipeline.batch.owner import become_owner, give_up_ownership, locked
 
 DONE = Outcome(State.DONE, result={"volume_ml": 1.5})

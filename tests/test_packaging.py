@@ -15,8 +15,8 @@ from conftest import REPOSITORY
 MAPPED = {"src/scanweave": "scanweave", "pipeline": "scanweave/pipeline", "transforms": "scanweave/transforms",
           "networks": "scanweave/networks", "bundles": "scanweave/bundles"}  # fmt: skip
 
-ALWAYS_TRIED = {"packaging"}
-"""Imported where the doctor looks whether it is there."""
+OPTIONAL = {"packaging", "distributed"}
+"""Imported where the doctor looks whether it is there, and by the executor that needs it."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_everything_that_is_imported_is_required() -> None:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(str(node.module).split(".")[0])
     origin = metadata.packages_distributions()
-    outside = names - set(sys.stdlib_module_names) - {"scanweave"} - ALWAYS_TRIED
+    outside = names - set(sys.stdlib_module_names) - {"scanweave"} - OPTIONAL
     assert {"torch", "yaml"} <= outside
     assert not {name for name in outside if not {item.lower() for item in origin.get(name, ())} & required}
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ from scanweave.pipeline.batch.entry import State
 from scanweave.pipeline.batch.executor import Executor
 from scanweave.pipeline.batch.index import index
 from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
-from scanweave.pipeline.batch.ledger import LEDGER_FILE, Ledger
+from scanweave.pipeline.batch.ledger import Ledger
+from scanweave.pipeline.batch.ledger_file import LEDGER_FILE
 from scanweave.pipeline.batch.local import TEMPORARY, LocalExecutor, memory_each, usual_workers
 from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked
 from scanweave.pipeline.batch.run import BatchRun, Told
 from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
 from scanweave.pipeline.batch.summary import SUMMARY_FILE, write_summary
 from scanweave.pipeline.bundle import find_bundle
+from scanweave.pipeline.device import CPU
 from scanweave.pipeline.network_settings import StrPath, expanded
 from scanweave.pipeline.progress import Progress, silent
 from scanweave.pipeline.result_folder import is_alive, remove_unfinished
@@ -122,7 +124,8 @@ def batch(
     source, target = Path(expanded(root)).absolute(), Path(expanded(out)).absolute()
     check_reachable(source)
     bundle = find_bundle(expanded(settings.segment.bundle))
-    overrides_of(settings.segment)  # a mistyped word or a missing GPU is told before anything is written
+    # A mistyped word or a missing GPU is told before anything is written; a cluster's GPUs are not this machine's.
+    overrides_of(replace(settings.segment, device=CPU) if settings.scheduler else settings.segment)
     new = not reachable(target / LEDGER_FILE)
     with _nothing_left_if(new, target), locked(target), _owned_ledger(target) as ledger, ExitStack() as computing:
         _check_same(ledger, settings, source)

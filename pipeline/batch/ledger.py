@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,33 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scanweave.errors import Code, EnvironmentFailure, Problem
-from scanweave.pipeline.batch.batch_file import GOES_ON
 from scanweave.pipeline.batch.entry import Entry, Outcome, State
+from scanweave.pipeline.batch.ledger_file import LEDGER_FILE, ledger_refusals, open_ledger
 
-LEDGER_FILE = "ledger.sqlite"
 LEASE_S = 120.0
 """A running study whose lease is older than this runs no more, whatever its row says."""
-VERSION = 1
-BUSY_S = 30.0
-"""How long a reader or writer waits for another."""
-SPACE_BYTES = 1 << 20
-"""Less than this is left where SQLite's log cannot grow and it says no more than "I/O error"."""
-_SCHEMA = f"""
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE files (
-    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, seen INTEGER NOT NULL,
-    kind TEXT NOT NULL, study TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE studies (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, source TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ({", ".join(f"'{state}'" for state in State)})),
-    seen INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, interrupted INTEGER NOT NULL DEFAULT 0,
-    leased REAL, begun REAL, ended REAL, code TEXT, message TEXT, result TEXT
-);
-CREATE INDEX studies_by_state ON studies (state, interrupted, id);
-PRAGMA user_version = {VERSION};
-"""
 
 
 @dataclass(frozen=True)
@@ -78,53 +55,17 @@ class Ledger:
 
     def __init__(self, out: Path, *, writing: bool) -> None:
         self.path = out / LEDGER_FILE
-        with _coded(self.path):
-            if not writing and not self.path.is_file():
-                raise EnvironmentFailure(
-                    Problem(Code.LEDGER_INVALID, f"expected {LEDGER_FILE} in this folder", out.name)
-                )
-            if writing and not self.path.exists():
-                self.path.touch(mode=0o600)  # it holds the paths of studies, which may name patients
-            self._database = self._opened("mode=rw" if writing else "mode=ro")
-            self._check_version(writing)
-
-    def _opened(self, how: str) -> sqlite3.Connection:
-        uri = f"{self.path.resolve().as_uri()}?{how}"
-        database = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
-        database.row_factory = sqlite3.Row
-        try:
-            database.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            database.close()
-            # To read beside a writer needs a file of shared memory; in a folder that is read-only nobody writes.
-            if how != "mode=ro" or os.access(self.path.parent, os.W_OK):
-                raise
-            return self._opened("immutable=1")
-        return database
+        self._database = open_ledger(self.path, writing=writing)
 
     def close(self) -> None:
         """Fold the log into the ledger, which is then one file."""
-        with _coded(self.path):
+        with ledger_refusals(self.path):
             self._database.close()
-
-    def _check_version(self, writing: bool) -> None:
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        empty = not self._database.execute("SELECT 1 FROM sqlite_master").fetchone()
-        if writing:
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-        if writing and empty and version == 0:
-            with self._changes():
-                for statement in _SCHEMA.split(";\n"):
-                    self._database.execute(statement)
-        elif version != VERSION:
-            message = f"expected a ledger of version {VERSION}, found {version or 'none'}"
-            raise EnvironmentFailure(Problem(Code.LEDGER_INVALID, message, self.path.name))
 
     @contextmanager
     def _changes(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of the block's changes or none."""
-        with _coded(self.path):
+        with ledger_refusals(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -135,7 +76,7 @@ class Ledger:
                 raise
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
-        with _coded(self.path):
+        with ledger_refusals(self.path):
             yield from self._database.execute(query, values)
 
     # facts of the whole batch
@@ -316,31 +257,3 @@ def _row(row: sqlite3.Row) -> Row:
         row["message"],
         json.loads(row["result"] or "{}"),
     )
-
-
-@contextmanager
-def _coded(path: Path) -> Iterator[None]:
-    """What SQLite refuses, in the words of scanweave."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        words = str(error)
-        full = shutil.disk_usage(path.parent).free < SPACE_BYTES if "I/O" in words else "full" in words
-        if full:
-            problem = Problem(Code.DISK_FULL, f"the disk is full; {GOES_ON}", path.name)
-        elif "not a database" in words:
-            problem = _no_ledger(path)
-        else:
-            problem = Problem(Code.OUTPUT_UNWRITABLE, f"the ledger cannot be used: {words}", path.name)
-        raise EnvironmentFailure(problem) from error
-    except sqlite3.DatabaseError as error:
-        raise EnvironmentFailure(_no_ledger(path)) from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise EnvironmentFailure(
-            Problem(Code.OUTPUT_UNWRITABLE, f"the ledger cannot be used: {reason}", path.name)
-        ) from error
-
-
-def _no_ledger(path: Path) -> Problem:
-    return Problem(Code.LEDGER_INVALID, "the file is damaged, or no ledger of scanweave", path.name)
