@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
@@ -15,8 +14,9 @@ from scanweave.pipeline.batch.entry import Entry
 from scanweave.pipeline.batch.guard import deaf_children
 from scanweave.pipeline.batch.ledger import Ledger
 from scanweave.pipeline.batch.look import Kind, look_at
-from scanweave.pipeline.batch.studies import Seen, studies_of
+from scanweave.pipeline.batch.studies import Seen, fingerprint_of, studies_of
 from scanweave.pipeline.batch.worklist import is_worklist, worklist_studies
+from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.progress import Progress, Stage
 from scanweave.transforms.io.files import check_reachable, files_below, is_nifti
 from scanweave.transforms.io.slice_files import is_slice
@@ -71,7 +71,7 @@ def _files(root: Path, leave_out: Path) -> tuple[list[_Stat], list[Entry]]:
 
     def note(error: OSError) -> None:
         folder = Path(error.filename or root)
-        unlisted.append(Entry(f"{folder.name}_unlisted", str(folder), fingerprint="unlisted"))
+        unlisted.append(Entry(f"{pseudonym(str(folder))}_unlisted", str(folder), fingerprint="unlisted"))
 
     inside = leave_out.is_relative_to(root)
     found = files_below(root, note)
@@ -148,4 +148,5 @@ def _one_file(seen: Seen) -> list[Entry]:
     """ROOT is an archive, a NIfTI file, a DICOMDIR or a slice."""
     if seen.kind is Kind.ARCHIVE or is_nifti(seen.path) or is_slice(seen.path):
         return studies_of([seen], seen.path.parent)
-    return studies_of([seen], seen.path.parent) or [Entry(seen.path.name, os.fspath(seen.path), fingerprint=seen.stamp)]
+    found = studies_of([seen], seen.path.parent)
+    return found or [Entry(pseudonym(str(seen.path)), str(seen.path), fingerprint=fingerprint_of([seen.stamp]))]

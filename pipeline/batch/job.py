@@ -110,13 +110,15 @@ def brief(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _words(error: ScanweaveError, job: Job) -> str:
-    """Every problem without its code, no UID in it: the ledger's messages go to logs and tables."""
-    lines = [_problem_words(problem) for problem in error.problems]
+    """Every problem without its code, no UID and no file in it: the ledger's messages go to logs and tables."""
+    lines = [_problem_words(problem, phi=job.phi) for problem in error.problems]
     return without_uids("; ".join(dict.fromkeys(lines)), phi=job.phi)
 
 
-def _problem_words(problem: Problem) -> str:
-    return f"{problem.message} ({problem.where})" if problem.where else problem.message
+def _problem_words(problem: Problem, *, phi: bool) -> str:
+    """Files may bear a patient's name: only the series is told, and `inspect` tells the file."""
+    told = problem.where if phi or problem.where.startswith("series ") else ""
+    return f"{problem.message} ({told})" if told else problem.message
 
 
 def site_key_mark() -> str:

@@ -53,7 +53,7 @@ class BatchRun:
         self.told(self.ledger.counts())
         try:
             while self._fill(executor, running) or running:
-                for ending in executor.ended(WAIT_S):
+                for ending in executor.ended(WAIT_S) if running else ():
                     self._end(ending, running, executor)
                 if time.monotonic() - beat > HEARTBEAT_S:
                     beat = time.monotonic()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scanweave.pipeline.batch.entry import Entry
 from scanweave.pipeline.batch.look import Kind
+from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.outputs import RESULT_FILE
 from scanweave.transforms.io.files import nifti_stem
 from scanweave.transforms.io.slice_names import stack_slices
@@ -40,6 +41,8 @@ def studies_of(files: Sequence[Seen], root: Path) -> list[Entry]:
     of several volumes is one by itself; beside DICOM images they are results of somebody. Pictures are slices only
     where there are no scans under the same entry of `root`. A damaged DICOM file counts to the study that has its
     folder for itself; otherwise the folder's damaged files are an entry of their own, to be refused.
+
+    What is no NIfTI and no slice goes by a keyed hash, of the StudyInstanceUID or of a path, which may name a patient.
     """
     results = {seen.path.parent for seen in files if seen.path.name == RESULT_FILE}
     files = [seen for seen in files if results.isdisjoint((seen.path.parent, seen.path.parent.parent))]
@@ -47,9 +50,9 @@ def studies_of(files: Sequence[Seen], root: Path) -> list[Entry]:
     homes = {seen.path.parent for seen in files if seen.kind is Kind.DICOM}
     entries = [
         *_dicom(files, images),
-        *_broken(files, images, root),
+        *_broken(files, images),
         *_nifti(files, homes, root),
-        *_archives(files, root),
+        *_archives(files),
         *_slices(files, root),
     ]
     return named_apart(entries)
@@ -105,13 +108,13 @@ def _dicom(files: Sequence[Seen], images: _Images) -> Iterator[Entry]:
             yield _entry(study, home, [*items, *broken], listed=True)
 
 
-def _broken(files: Sequence[Seen], images: _Images, root: Path) -> Iterator[Entry]:
+def _broken(files: Sequence[Seen], images: _Images) -> Iterator[Entry]:
     groups: dict[Path, list[Seen]] = defaultdict(list)
     for seen in files:
         if seen.kind is Kind.BROKEN and images.owner(seen.path) is None:
             groups[seen.path.parent].append(seen)
     for folder, items in sorted(groups.items()):
-        yield _entry(_fit(f"{_name(folder, root)}_unreadable"), folder, items, listed=True)
+        yield _entry(f"{pseudonym(str(folder))}_unreadable", folder, items, listed=True)
 
 
 def _nifti(files: Sequence[Seen], homes: set[Path], root: Path) -> Iterator[Entry]:
@@ -128,7 +131,7 @@ def _nifti(files: Sequence[Seen], homes: set[Path], root: Path) -> Iterator[Entr
         yield _entry(_name(folder, root), folder, items, listed=True)
 
 
-def _archives(files: Sequence[Seen], root: Path) -> Iterator[Entry]:
+def _archives(files: Sequence[Seen]) -> Iterator[Entry]:
     for seen in files:
         if seen.kind is not Kind.ARCHIVE:
             continue
@@ -137,7 +140,7 @@ def _archives(files: Sequence[Seen], root: Path) -> Iterator[Entry]:
             for study, members in sorted(studies.items()):
                 yield replace(_entry(study, seen.path, [seen]), files=tuple(members))
         else:
-            yield _entry(next(iter(studies), _name(seen.path.with_suffix(""), root)), seen.path, [seen])
+            yield _entry(next(iter(studies), pseudonym(str(seen.path))), seen.path, [seen])
 
 
 def _slices(files: Sequence[Seen], root: Path) -> Iterator[Entry]:
