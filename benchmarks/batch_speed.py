@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--workers", type=int, action="append", help="of batch; several are measured in turn")
+    parser.add_argument("--precision", default="auto", help="of both")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     runs: dict[str, list[dict[str, float]]] = {}
@@ -41,11 +42,11 @@ def main() -> None:
             copy_study(options.study, root / f"{number:04d}", number)
         for turn in range(options.rounds):
             with measured(options.studies) as loop:
-                segment_all(root, Path(folder, f"loop-{turn}"))
+                segment_all(root, Path(folder, f"loop-{turn}"), options.precision)
             runs.setdefault("segment in a loop", []).append(loop)
             for workers in options.workers or [None]:
                 with measured(options.studies) as timed:
-                    record = batch(root, Path(folder, f"batch-{turn}-{workers}"), workers)
+                    record = batch(root, Path(folder, f"batch-{turn}-{workers}"), workers, options.precision)
                 timed["network_waits"] = round(1 - record["network_busy_s"] / record["network_span_s"], 3)
                 name = "batch" if workers is None else f"batch --workers {workers}"
                 runs.setdefault(name, []).append(timed)
@@ -58,7 +59,12 @@ def main() -> None:
     if options.json:
         options.json.write_text(
             json.dumps(
-                {"machine": conditions(Path(__file__).parent.parent), "studies": options.studies, "runs": runs},
+                {
+                    "machine": conditions(Path(__file__).parent.parent),
+                    "studies": options.studies,
+                    "precision": options.precision,
+                    "runs": runs,
+                },
                 indent=2,
             )
         )
@@ -81,17 +87,19 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def segment_all(root: Path, out: Path) -> None:
+def segment_all(root: Path, out: Path, precision: str) -> None:
     """What somebody without `batch` would do."""
     for study in sorted(root.iterdir()):
         subprocess.run(
-            [*SCANWEAVE, "segment", str(study), "-o", str(out), "--json"], check=True, stdout=subprocess.DEVNULL
+            [*SCANWEAVE, "segment", str(study), "-o", str(out), "--precision", precision, "--json"],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
 
 
-def batch(root: Path, out: Path, workers: int | None) -> dict[str, float]:
+def batch(root: Path, out: Path, workers: int | None, precision: str) -> dict[str, float]:
     """The batch's record."""
-    command = [*SCANWEAVE, "batch", str(root), "-o", str(out), "--json"]
+    command = [*SCANWEAVE, "batch", str(root), "-o", str(out), "--precision", precision, "--json"]
     command += [] if workers is None else ["--workers", str(workers)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     record: dict[str, float] = json.loads(done.stdout)
