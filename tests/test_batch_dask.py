@@ -2,8 +2,10 @@
 
 import json
 import os
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,20 @@ from studies import console_script, run
 pytest_plugins = ["study_fixtures"]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
-    """Under TLS, with two workers."""
-    with dask_cluster(tmp_path / "cluster", tls=True) as started:
+@contextmanager
+def two_workers(folder: Path) -> Iterator[DaskCluster]:
+    """Under TLS."""
+    with dask_cluster(folder, tls=True) as started:
         for name in ("w1", "w2"):
-            started.add_worker(name)
+            started.add_worker(name, SCANWEAVE_SITE_KEY="tests")
         started.wait_for_workers(2)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """One for all tests that leave it whole."""
+    with two_workers(tmp_path_factory.mktemp("dask") / "cluster") as started:
         yield started
 
 
@@ -36,8 +45,6 @@ def test_a_local_cluster(small_study: Path, small_bundle: Path, tmp_path: Path) 
     (root / "broken.zip").write_bytes(b"PK\x03\x04")
     call = ["batch", root, "-o", out, "--bundle", small_bundle, "--executor", "dask", "--workers", 2, "--json"]
     # A process of its own: Dask's workers are started as it was.
-    import subprocess
-
     ran = subprocess.run(console_script(*call), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.returncode == 4, ran.stderr
     record = record_of(ran.stdout)
@@ -46,28 +53,33 @@ def test_a_local_cluster(small_study: Path, small_bundle: Path, tmp_path: Path) 
     check_whole(out, ended=True)
 
 
-def test_an_existing_cluster_and_a_worker_that_is_killed(
-    cluster: DaskCluster, small_study: Path, small_bundle: Path, tmp_path: Path
-) -> None:
+def test_an_existing_cluster_and_a_worker_that_is_killed(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
     """Its study is taken up by the other; nothing is done twice, and the workers stay for the next batch."""
-    import subprocess
-
     root, out = tmp_path / "root", tmp_path / "out"
-    bundle = with_faults(small_bundle, tmp_path / "quick")
     fill(root, small_study, 6)
-    call = ["batch", root, "-o", out, "--bundle", bundle, *cluster.options, "--json"]
-    process = subprocess.Popen(console_script(*call), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with two_workers(tmp_path / "cluster") as cluster:
+        call = ["batch", root, "-o", out, "--bundle", small_bundle, *cluster.options, "--json"]
+        process = started_batch(call, out)
+        kill(cluster.workers[0])
+        printed, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert record_of(printed)["done"] == 6
+        check_whole(out, ended=True)
+        add_patient(small_study, root / "new", 7)
+        again = run(*call)
+        assert (again.exit_code, record_of(again.out)["done"]) == (0, 7)
+
+
+def started_batch(call: Sequence[object], out: Path) -> subprocess.Popen[str]:
+    """A batch in a process of its own that has done its first study."""
+    patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
+    process = subprocess.Popen(console_script(*call), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, **patience})  # fmt: skip
     deadline = time.monotonic() + 60
     while not marks(out):
         assert time.monotonic() < deadline and process.poll() is None, "nothing was done"
         time.sleep(0.05)
-    kill(cluster.workers[0])
-    printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert record_of(printed)["done"] == 6
-    check_whole(out, ended=True)
-    again = run(*call)
-    assert (again.exit_code, record_of(again.out)["done"]) == (0, 6)
+    return process
 
 
 def test_studies_that_kill_or_hang_their_workers_fail(
@@ -122,7 +134,7 @@ def test_without_its_certificate_nobody_gets_in(
 
     monkeypatch.setattr(dask_executor, "CONNECT_S", 3.0)
     fill(tmp_path / "root", small_study, 1)
-    call = ["batch", tmp_path / "root", "-o", tmp_path / "out", "--executor", "dask"]
+    call = ["batch", tmp_path / "root", "-o", tmp_path / "out", "--executor", "dask", "--json"]
     ran = run(*call, "--scheduler", cluster.address.replace("tls", "tcp"))
     assert (ran.exit_code, ran.codes) == (5, ["SCHEDULER_UNREACHABLE"])
     ran = run(*call, "--scheduler", cluster.address)
@@ -141,23 +153,18 @@ def test_workers_with_another_site_key_do_not_fit(
 
 
 def test_when_the_scheduler_dies_the_queue_has_its_studies(
-    cluster: DaskCluster, small_study: Path, small_bundle: Path, tmp_path: Path
+    small_study: Path, small_bundle: Path, tmp_path: Path
 ) -> None:
-    import subprocess
-
     root, out = tmp_path / "root", tmp_path / "out"
     fill(root, small_study, 8)
     call = ["batch", root, "-o", out, "--bundle", small_bundle, "--json"]
-    process = subprocess.Popen(console_script(*call, *cluster.options), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not marks(out):
-        assert time.monotonic() < deadline and process.poll() is None, "nothing was done"
-        time.sleep(0.05)
-    cluster.stop_scheduler()
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 5 and "error[SCHEDULER_UNREACHABLE]" in errors, errors
-    assert "running" not in states(out).values()
-    ran = run(*call, "--workers", 2)
-    assert (ran.exit_code, record_of(ran.out)["done"]) == (0, 8)
+    with two_workers(tmp_path / "cluster") as cluster:
+        process = started_batch([*call, *cluster.options], out)
+        cluster.stop_scheduler()
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 5 and "error[SCHEDULER_UNREACHABLE]" in errors, errors
+        assert "running" not in states(out).values()
+        ran = run(*call, "--workers", 2)
+    assert ran.exit_code == 0, run("ledger", out, "--failed").out
+    assert record_of(ran.out)["done"] == 8
     check_whole(out, ended=True)

@@ -57,6 +57,7 @@ class DaskExecutor(Executor):
     retries_lost = True
 
     def __init__(self, settings: SegmentSettings, out: Path, cluster: Cluster, *, timeout_s: float) -> None:
+        self._lost = False
         self._endings: Queue[Ending] = Queue()
         self._timeout_s = timeout_s
         self._client = _client(cluster)
@@ -116,13 +117,16 @@ class DaskExecutor(Executor):
         if future.status == "finished":
             self._endings.put(Ending(job, future.result()))
             return
-        why = "the scheduler lost it" if future.cancelled() else type(future.exception()).__name__
+        if future.cancelled():  # by nobody here: the scheduler has gone, and if it is back it knows nothing of it
+            self._lost = True
+            return
+        why = type(future.exception()).__name__
         words = f"every worker that tried it died, or took longer than {self._timeout_s / 60:g} minutes ({why})"
         self._endings.put(Ending(job, Outcome(State.FAILED, Code.CRASHED, words), lost=True))
 
     def ended(self, timeout_s: float) -> list[Ending]:
         """As `Executor`; EnvironmentFailure, SCHEDULER_UNREACHABLE, where the scheduler is gone."""
-        if self._client.status == "closed":
+        if self._lost or self._client.status == "closed":
             raise _gone()
         found = []
         with suppress(Empty):
