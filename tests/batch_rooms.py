@@ -83,7 +83,8 @@ def check_whole(out: Path, *, ended: bool) -> dict[str, str]:
 
 def marks(out: Path) -> dict[str, tuple[int, int]]:
     """(inode, time) of each result: a study that was done again has another."""
-    return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob("*/result.json")}
+    found = [path for path in out.glob("*/result.json") if not path.parent.name.startswith(".")]  # is not whole yet
+    return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
 def record_of(text: str) -> dict[str, Any]:
