@@ -207,3 +207,18 @@ def test_voxel_axes_of_dicom(phantom_study: Path) -> None:
     assert flair.shape == (header.Columns, header.Rows, len(flair.files))
     assert flair.spacing is not None
     assert flair.spacing[:2] == (header.PixelSpacing[1], header.PixelSpacing[0])
+
+
+def test_columns_of_the_summary_are_the_codes() -> None:
+    from scanweave.pipeline.batch.summary import COLUMNS
+
+    text = (DOCS / "batch.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text.partition("## summary.csv")[2], re.MULTILINE)
+    assert dict(rows) == COLUMNS
+
+
+def test_every_code_is_explained() -> None:
+    from scanweave.errors import Code
+
+    rows = re.findall(r"^\| ([A-Z_]+) \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(Code)

@@ -24,7 +24,7 @@ from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
 from scanweave.pipeline.batch.ledger import Ledger
 from scanweave.pipeline.batch.ledger_file import LEDGER_FILE
 from scanweave.pipeline.batch.local import TEMPORARY, LocalExecutor, memory_each, usual_workers
-from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked
+from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked, renewing
 from scanweave.pipeline.batch.run import BatchRun, Told
 from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
 from scanweave.pipeline.batch.summary import SUMMARY_FILE, write_summary
@@ -132,7 +132,8 @@ def batch(
         # Its processes start while files are looked at; a batch that goes on may have nothing for them.
         executor = computing.enter_context(_executor(settings, target)) if new else None
         roles, phi = [role.name for role in bundle.roles], settings.segment.phi
-        index(source, ledger, roles, leave_out=target, phi=phi, processes=thread_count(), progress=progress)
+        index(source, ledger, roles, leave_out=target, phi=phi, processes=thread_count(),
+              progress=renewing(progress, ledger))  # fmt: skip
         run = BatchRun(ledger, target, phi, told)
         run.settle()
         _requeue(ledger, settings)

@@ -26,8 +26,8 @@ CHUNK_FILES = 200
 """Looked at in one go, and then stored: what a kill costs at most, times the processes."""
 CHUNKS_AHEAD = 2
 """For each process; what is waiting takes memory."""
-FEW_FILES = 400
-"""That are looked at in less time than processes take to start."""
+FEW_FILES = 4000
+"""That are looked at in less time (two seconds) than processes take to start beside those of the executor."""
 _Stat = tuple[str, int, int]
 
 

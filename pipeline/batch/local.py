@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scanweave.errors import Code
 from scanweave.networks.onnx_network import thread_count
+from scanweave.pipeline.batch.batch_file import batch_refusals
 from scanweave.pipeline.batch.executor import Ending, Executor
 from scanweave.pipeline.batch.job import Job
 from scanweave.pipeline.batch.network_process import NetworkProcess
@@ -54,7 +55,8 @@ class LocalExecutor(Executor):
         self._environment = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)  # numpy reads them as it is imported, which is before a process can do anything
         prefix = f"{TEMPORARY}{os.getpid()}-"
-        self._private = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+        with batch_refusals(Path(tempfile.gettempdir()), "the temporary folder"):
+            self._private = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
         temporary = Path(self._private.name)
         self._network = NetworkProcess(settings, memory, temporary, {"OMP_NUM_THREADS": str(cores)})
         self._settings = WorkerSettings(settings, out, self._network.address, memory, temporary, timeout_s)

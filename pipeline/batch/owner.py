@@ -15,9 +15,12 @@ from filelock import FileLock, Timeout
 from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.pipeline.batch.batch_file import batch_refusals
 from scanweave.pipeline.batch.ledger import LEASE_S, Ledger
+from scanweave.pipeline.progress import Progress, Stage
 
 LOCK_FILE = "ledger.lock"
 _OWNER = "owner"
+RENEW_S = 20.0
+"""A sixth of a lease."""
 
 
 @contextmanager
@@ -51,6 +54,20 @@ def become_owner(ledger: Ledger, out: Path) -> None:
 def renew_ownership(ledger: Ledger) -> None:
     """Say that this process still runs."""
     ledger.store_fact(_OWNER, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "at": time.time()}))
+
+
+def renewing(progress: Progress, ledger: Ledger) -> Progress:
+    """`progress` that renews the ownership now and then: files may be looked at for longer than a lease."""
+    renewed = time.monotonic()
+
+    def heard(stage: Stage) -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > RENEW_S:
+            renewed = time.monotonic()
+            renew_ownership(ledger)
+        progress(stage)
+
+    return heard
 
 
 def give_up_ownership(ledger: Ledger) -> None:

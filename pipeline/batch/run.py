@@ -14,10 +14,8 @@ from scanweave.pipeline.batch.entry import Entry, Outcome, State
 from scanweave.pipeline.batch.executor import Ending, Executor
 from scanweave.pipeline.batch.job import Job, finished_before, is_of_a_batch
 from scanweave.pipeline.batch.ledger import Ledger
-from scanweave.pipeline.batch.owner import renew_ownership
+from scanweave.pipeline.batch.owner import RENEW_S, renew_ownership
 
-HEARTBEAT_S = 20.0
-"""A sixth of a lease."""
 WAIT_S = 1.0
 """For an ending, before it is asked whether anything else is to be done."""
 MOST_ATTEMPTS = 2
@@ -55,7 +53,7 @@ class BatchRun:
             while self._fill(executor, running) or running:
                 for ending in executor.ended(WAIT_S) if running else ():
                     self._end(ending, running, executor)
-                if time.monotonic() - beat > HEARTBEAT_S:
+                if time.monotonic() - beat > RENEW_S:
                     beat = time.monotonic()
                     self.ledger.heartbeat()
                     renew_ownership(self.ledger)
