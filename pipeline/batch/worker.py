@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
@@ -10,6 +12,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from scanweave.errors import Code, ScanweaveError
+from scanweave.pipeline.batch.cores import Cores
 from scanweave.pipeline.batch.entry import Outcome, State
 from scanweave.pipeline.batch.executor import Ending
 from scanweave.pipeline.batch.guard import OUTGREW, deaf_children, guard_process
@@ -29,6 +32,7 @@ class WorkerSettings:
     segment: SegmentSettings
     out: Path
     address: NetworkAddress
+    cores: Cores
     memory: int | None
     temporary: Path
     timeout_s: float
@@ -40,13 +44,16 @@ class StudyWorker:
     No lock and no queue is shared between processes: one that dies takes nothing with it but its own study.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, number: int) -> None:
         self.settings = settings
+        self.number = number
         self.job: Job | None = None
         self.deadline = 0.0
         self.taken = 0
         self.connection, theirs = Pipe()
-        self._process: SpawnProcess = get_context("spawn").Process(target=_work, args=(theirs, settings), daemon=True)
+        self._process: SpawnProcess = get_context("spawn").Process(
+            target=_work, args=(theirs, settings, number), daemon=True
+        )
         with deaf_children():
             self._process.start()
         theirs.close()
@@ -84,12 +91,14 @@ class StudyWorker:
 
     def _ended(self, outcome: Outcome, *, lost: bool) -> Ending | None:
         job, self.job = self.job, None
+        self.settings.cores.mark(self.number, busy=False)  # a process that died can't
         return None if job is None else Ending(job, outcome, lost)
 
     def kill(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.join()
+        self.settings.cores.mark(self.number, busy=False)
         self.connection.close()
 
 
@@ -100,10 +109,10 @@ def _died(exit_code: int) -> Outcome:
     return Outcome(State.FAILED, Code.CRASHED, f"its process died ({how})")
 
 
-def _work(connection: Connection, settings: WorkerSettings) -> None:
+def _work(connection: Connection, settings: WorkerSettings, number: int) -> None:
     """The process. The chain is built before the first study comes: there is time while files are looked at."""
     guard_process(settings.memory, settings.temporary, {})
-    segmenter = _segmenter(settings)
+    segmenter = _segmenter(settings, number)
     while True:
         try:
             job: Job = connection.recv()
@@ -112,11 +121,22 @@ def _work(connection: Connection, settings: WorkerSettings) -> None:
         if isinstance(segmenter, ScanweaveError):
             connection.send(Outcome(State.FAILED, segmenter.code, segmenter.problems[0].message, fatal=True))
         else:
-            connection.send(do_job(job, segmenter))
+            settings.cores.mark(number, busy=True)
+            outcome = do_job(job, segmenter)
+            settings.cores.mark(number, busy=False)
+            connection.send(outcome)
 
 
-def _segmenter(settings: WorkerSettings) -> Segmenter | ScanweaveError:
+def _segmenter(settings: WorkerSettings, number: int) -> Segmenter | ScanweaveError:
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        settings.cores.mark(number, busy=False)
+        try:
+            yield
+        finally:
+            settings.cores.mark(number, busy=True)
+
     try:
-        return Segmenter(settings.segment, settings.out, RemoteNetwork(settings.address))
+        return Segmenter(settings.segment, settings.out, RemoteNetwork(settings.address, waiting))
     except ScanweaveError as refusal:
         return refusal
