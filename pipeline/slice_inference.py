@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +18,11 @@ SLICE_AXIS = 2
 
 
 class SliceInference:
-    """Runs `network` over slices as `inferer` says; a slice that shows nothing is not computed.
-
-    Each batch of slices is computed within a block of `turn`, by which others may hold it up.
-    """
+    """Runs `network` over slices as `inferer` says; a slice that shows nothing is not computed."""
 
     def __init__(self, network: OnnxNetwork, inferer: SliceInferer) -> None:
         self.network = network
         self.inferer = inferer
-        self.turn: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
         """Probabilities of the network's input (C, i, j, k).
@@ -63,8 +57,7 @@ class SliceInference:
     def _probabilities(self, image: Image, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
         """(row, column, slice) of the slices with these `numbers`."""
         try:
-            with self.turn():
-                found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
+            found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
         except Exception as error:  # the runtimes' own types
             if says_no_memory(error):
                 raise no_memory_left() from error

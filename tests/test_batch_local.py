@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from batch_rooms import add_patient
 
 from scanweave.errors import Code, EnvironmentFailure
 from scanweave.pipeline.batch import network_process
-from scanweave.pipeline.batch.cores import Cores, Gate
 from scanweave.pipeline.batch.entry import Entry, State
 from scanweave.pipeline.batch.executor import Ending
 from scanweave.pipeline.batch.job import Job
@@ -117,29 +115,3 @@ def test_how_many_and_how_large(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usual_workers() == 1
     monkeypatch.setattr(local, "available_memory", lambda: None)
     assert (usual_workers(), memory_each(4)) == (16, None)
-
-
-def test_the_network_takes_the_cores_that_are_left() -> None:
-    cores = Cores(4, 3)
-    gate = Gate(cores)
-    assert cores.left == 4
-    cores.mark(0, busy=True)
-    cores.mark(2, busy=True)
-    assert cores.left == 2
-    inside: list[int] = []
-    most: list[int] = []
-
-    def slice_of_work() -> None:
-        with gate():
-            inside.append(1)
-            most.append(len(inside))
-            time.sleep(0.02)
-            inside.pop()
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda _: slice_of_work(), range(12)))
-    assert max(most) == 2
-    cores.mark(1, busy=True)
-    for worker in range(3):
-        cores.mark(worker, busy=True)
-    assert Cores(2, 5).left == 2 and cores.left == 1, "one at least"

@@ -12,7 +12,6 @@ from pathlib import Path
 from scanweave.errors import Code
 from scanweave.networks.onnx_network import thread_count
 from scanweave.pipeline.batch.batch_file import batch_refusals
-from scanweave.pipeline.batch.cores import Cores
 from scanweave.pipeline.batch.executor import Ending, Executor
 from scanweave.pipeline.batch.job import Job
 from scanweave.pipeline.batch.network_process import NetworkProcess
@@ -52,23 +51,23 @@ class LocalExecutor(Executor):
         self, settings: SegmentSettings, out: Path, workers: int, *, timeout_s: float, memory: int | None
     ) -> None:
         self.slots = workers
-        cores = Cores(thread_count(), workers)
+        cores = thread_count()
         self._environment = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)  # numpy reads them as it is imported, which is before a process can do anything
         prefix = f"{TEMPORARY}{os.getpid()}-"
         with batch_refusals(Path(tempfile.gettempdir()), "the temporary folder"):
             self._private = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
         temporary = Path(self._private.name)
-        self._network = NetworkProcess(settings, cores, memory, temporary, {"OMP_NUM_THREADS": str(cores.count)})
-        self._settings = WorkerSettings(settings, out, self._network.address, cores, memory, temporary, timeout_s)
-        self._workers = [StudyWorker(self._settings, number) for number in range(workers)]
+        self._network = NetworkProcess(settings, memory, temporary, {"OMP_NUM_THREADS": str(cores)})
+        self._settings = WorkerSettings(settings, out, self._network.address, memory, temporary, timeout_s)
+        self._workers = [StudyWorker(self._settings) for _ in range(workers)]
 
     def submit(self, job: Job) -> None:
         """As `Executor`."""
         number = next(number for number, worker in enumerate(self._workers) if worker.job is None)
         if not self._workers[number].usable:
             self._workers[number].kill()
-            self._workers[number] = StudyWorker(self._settings, number)
+            self._workers[number] = StudyWorker(self._settings)
         self._workers[number].take(job)
 
     def ended(self, timeout_s: float) -> list[Ending]:

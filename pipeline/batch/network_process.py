@@ -6,8 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, Listener
@@ -18,11 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError
-from scanweave.pipeline.batch.cores import Cores, Gate
 from scanweave.pipeline.batch.guard import deaf_children, guard_process
 from scanweave.pipeline.computed import Computed, Heard, VolumeNetwork
 from scanweave.pipeline.segment_settings import SegmentSettings
-from scanweave.pipeline.slice_inference import SliceInference
 from scanweave.transforms.image import Image
 
 if TYPE_CHECKING:
@@ -60,17 +57,12 @@ class NetworkAddress:
 class RemoteNetwork(VolumeNetwork):
     """The network at `address`: arrays go there and back, some 30 MB a volume."""
 
-    def __init__(self, address: NetworkAddress, waiting: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, address: NetworkAddress) -> None:
         self.address = address
-        self._waiting = waiting
         self._connection: Connection | None = None
 
     def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
-        """As `VolumeNetwork`, in a block of `waiting`; EnvironmentFailure, CRASHED, where the process died over it."""
-        with self._waiting():
-            return self._asked(image)
-
-    def _asked(self, image: Image) -> Computed:
+        """As `VolumeNetwork`; EnvironmentFailure, CRASHED, where the process died over it."""
         try:
             if self._connection is None:
                 self._connection = _connected(self.address, START_S)
@@ -94,16 +86,11 @@ class NetworkProcess:
     """Starts the process, starts it again when it has died, and ends it."""
 
     def __init__(
-        self,
-        settings: SegmentSettings,
-        cores: Cores,
-        memory: int | None,
-        temporary: Path,
-        environment: Mapping[str, str],
+        self, settings: SegmentSettings, memory: int | None, temporary: Path, environment: Mapping[str, str]
     ) -> None:
         self.address = NetworkAddress.new()
         self._shared: Shared = get_context("spawn").RawArray("d", 5)
-        self._arguments = (settings, self.address, cores, memory, temporary, dict(environment), self._shared)
+        self._arguments = (settings, self.address, memory, temporary, dict(environment), self._shared)
         self._process: SpawnProcess | None = None
         self._ending = False
         self._begun, self._deaths = float("-inf"), list[float]()
@@ -172,7 +159,6 @@ def _connected(address: NetworkAddress, patience_s: float) -> Connection:
 def _serve(
     settings: SegmentSettings,
     address: NetworkAddress,
-    cores: Cores,
     memory: int | None,
     temporary: Path,
     environment: Mapping[str, str],
@@ -181,7 +167,7 @@ def _serve(
     """The process: a thread for each that asks, one volume at a time."""
     guard_process(memory, temporary, environment)
     threading.Thread(target=_show_life, args=(shared,), daemon=True).start()
-    server = _Server(settings, cores, shared)
+    server = _Server(settings, shared)
     with Listener(address.socket, "AF_UNIX", backlog=64, authkey=address.word) as listener:
         while True:
             try:
@@ -192,12 +178,10 @@ def _serve(
 
 
 class _Server:
-    def __init__(self, settings: SegmentSettings, cores: Cores, shared: Shared) -> None:
+    def __init__(self, settings: SegmentSettings, shared: Shared) -> None:
         self._turn = threading.Lock()
         self._shared = shared
         self._inference: Any = self._loaded(settings)
-        if isinstance(self._inference, SliceInference):
-            self._inference.turn = Gate(cores)
 
     @staticmethod
     def _loaded(settings: SegmentSettings) -> Any:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
@@ -12,7 +10,6 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from scanweave.errors import Code, ScanweaveError
-from scanweave.pipeline.batch.cores import Cores
 from scanweave.pipeline.batch.entry import Outcome, State
 from scanweave.pipeline.batch.executor import Ending
 from scanweave.pipeline.batch.guard import OUTGREW, deaf_children, guard_process
@@ -32,7 +29,6 @@ class WorkerSettings:
     segment: SegmentSettings
     out: Path
     address: NetworkAddress
-    cores: Cores
     memory: int | None
     temporary: Path
     timeout_s: float
@@ -44,16 +40,13 @@ class StudyWorker:
     No lock and no queue is shared between processes: one that dies takes nothing with it but its own study.
     """
 
-    def __init__(self, settings: WorkerSettings, number: int) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
-        self.number = number
         self.job: Job | None = None
         self.deadline = 0.0
         self.taken = 0
         self.connection, theirs = Pipe()
-        self._process: SpawnProcess = get_context("spawn").Process(
-            target=_work, args=(theirs, settings, number), daemon=True
-        )
+        self._process: SpawnProcess = get_context("spawn").Process(target=_work, args=(theirs, settings), daemon=True)
         with deaf_children():
             self._process.start()
         theirs.close()
@@ -91,14 +84,12 @@ class StudyWorker:
 
     def _ended(self, outcome: Outcome, *, lost: bool) -> Ending | None:
         job, self.job = self.job, None
-        self.settings.cores.mark(self.number, busy=False)  # a process that died can't
         return None if job is None else Ending(job, outcome, lost)
 
     def kill(self) -> None:
         """End the process, whatever it does."""
         self._process.kill()
         self._process.join()
-        self.settings.cores.mark(self.number, busy=False)
         self.connection.close()
 
 
@@ -109,10 +100,10 @@ def _died(exit_code: int) -> Outcome:
     return Outcome(State.FAILED, Code.CRASHED, f"its process died ({how})")
 
 
-def _work(connection: Connection, settings: WorkerSettings, number: int) -> None:
+def _work(connection: Connection, settings: WorkerSettings) -> None:
     """The process. The chain is built before the first study comes: there is time while files are looked at."""
     guard_process(settings.memory, settings.temporary, {})
-    segmenter = _segmenter(settings, number)
+    segmenter = _segmenter(settings)
     while True:
         try:
             job: Job = connection.recv()
@@ -121,22 +112,11 @@ def _work(connection: Connection, settings: WorkerSettings, number: int) -> None
         if isinstance(segmenter, ScanweaveError):
             connection.send(Outcome(State.FAILED, segmenter.code, segmenter.problems[0].message, fatal=True))
         else:
-            settings.cores.mark(number, busy=True)
-            outcome = do_job(job, segmenter)
-            settings.cores.mark(number, busy=False)
-            connection.send(outcome)
+            connection.send(do_job(job, segmenter))
 
 
-def _segmenter(settings: WorkerSettings, number: int) -> Segmenter | ScanweaveError:
-    @contextmanager
-    def waiting() -> Iterator[None]:
-        settings.cores.mark(number, busy=False)
-        try:
-            yield
-        finally:
-            settings.cores.mark(number, busy=True)
-
+def _segmenter(settings: WorkerSettings) -> Segmenter | ScanweaveError:
     try:
-        return Segmenter(settings.segment, settings.out, RemoteNetwork(settings.address, waiting))
+        return Segmenter(settings.segment, settings.out, RemoteNetwork(settings.address))
     except ScanweaveError as refusal:
         return refusal
