@@ -264,7 +264,7 @@ def write_tiny_studies(root: Path, small: Path, studies: int, files: int) -> Non
 def measured_index(room: Room, out: Path) -> dict[str, float]:
     """The index alone, in a process of its own."""
     program = (
-        "import json, resource, sys, time\n"
+        "import json, re, sys, time\n"
         "from pathlib import Path\n"
         "from scanweave.pipeline.batch.index import index\n"
         "from scanweave.pipeline.batch.ledger import Ledger\n"
@@ -277,7 +277,8 @@ def measured_index(room: Room, out: Path) -> dict[str, float]:
         "    how = {'leave_out': out, 'phi': False, 'processes': 2, 'progress': silent}\n"
         "    count = index(root, ledger, ('pre', 'flair', 'post'), **how)\n"
         "    seconds = round(time.perf_counter() - begin, 1)\n"
-        "    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        # Not getrusage's figure, which a process takes over from the one that started it.
+        "    peak = int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) // 1024\n"
         "    print(json.dumps({'count': count, 'seconds': seconds, 'peak_mb': peak}))\n"
     )
     script = room.folder / "measured_index.py"
