@@ -10,6 +10,8 @@ from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
 
 AUTO, EAGER, ONNX, OPENVINO = "auto", "eager", "onnxruntime", "openvino"
 RUNTIMES = (AUTO, EAGER, ONNX, OPENVINO)
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+"""Set before ONNX Runtime is imported (`import_onnxruntime`)."""
 FP32, BF16, FP16, INT8 = "fp32", "bf16", "fp16", "int8"
 PRECISIONS = (AUTO, FP32, BF16, FP16, INT8)
 NATIVE_BF16 = frozenset({"avx512_bf16", "amx_bf16"})

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
-from scanweave.networks.choice import FP32, ONNX
+from scanweave.networks.choice import FP32, NO_TELEMETRY, ONNX
 
 INPUT, OUTPUT = "image", "pred"
 """Names in the file, as a bundle's metadata has them."""
 MOST_AT_ONCE = 4
 """Slices: each needs 150 MB while it is computed."""
-NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 Batch = npt.NDArray[np.float32]
 Run: TypeAlias = Callable[[Batch], Batch]
 """(N, C, H, W), contiguous, to (N, out, H, W)."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from scanweave import __version__
-from scanweave.networks.choice import OPENVINO, native_bf16
+from scanweave.networks.choice import NO_TELEMETRY, OPENVINO, native_bf16
 from scanweave.pipeline.doctor.check import Check, State, reason
 from scanweave.pipeline.report.viewer import niivue
 
@@ -48,6 +49,7 @@ def check_requirement(requirement: Requirement) -> Check:
         return Check(name, State.MISSING, f"{version}, but {requirement.specifier} is needed", command)
     try:
         module = import_name(distribution)
+        os.environ.setdefault(NO_TELEMETRY, "1")  # as `import_onnxruntime`: to look must tell nobody
         if module:
             importlib.import_module(module)
     except Exception as error:  # a library that is half there raises anything
