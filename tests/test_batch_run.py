@@ -217,6 +217,7 @@ def start(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen
     return subprocess.Popen(
         console_script("batch", *arguments), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, **environment}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
 
 

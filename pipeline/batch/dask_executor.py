@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 GPU = "GPU"
 """The resource of workers that have one (`dask worker --resources "GPU=1"`): where there are any, only they compute."""
 CONNECT_S = 30.0
-AHEAD = 1
-"""Studies that wait on the cluster for each that runs: between two nobody waits for this process."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,6 @@ class DaskExecutor(Executor):
         SCHEDULER_UNREACHABLE; ENVIRONMENT_INCOMPLETE where Dask is missing, or workers have another version of
         scanweave or another site key.
     """
-
-    retries_lost = True
 
     def __init__(self, settings: SegmentSettings, out: Path, cluster: Cluster, *, timeout_s: float) -> None:
         self._lost = False
@@ -95,7 +91,8 @@ class DaskExecutor(Executor):
         tagged = [worker for worker in workers if worker["resources"].get(GPU)]
         self._resources = {GPU: 1} if tagged else {}
         threads = sum(int(worker["resources"][GPU]) for worker in tagged) or len(workers)
-        self.slots = max(1, threads * (1 + AHEAD))
+        # None waits on the cluster: what is assigned to a worker that another study takes down would share the blame.
+        self.slots = max(1, threads)
 
     def submit(self, job: Job) -> None:
         """As `Executor`."""

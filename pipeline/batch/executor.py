@@ -27,8 +27,6 @@ class Executor(ABC):
     """
 
     slots: int
-    retries_lost = False
-    """Whether it has tried a lost study again by itself."""
 
     @abstractmethod
     def submit(self, job: Job) -> None:

@@ -52,7 +52,7 @@ class BatchRun:
         try:
             while self._fill(executor, running) or running:
                 for ending in executor.ended(WAIT_S) if running else ():
-                    self._end(ending, running, executor)
+                    self._end(ending, running)
                 if time.monotonic() - beat > RENEW_S:
                     beat = time.monotonic()
                     self.ledger.heartbeat()
@@ -83,13 +83,12 @@ class BatchRun:
     def _job(self, entry: Entry) -> Job:
         return Job(entry, self.out, is_of_a_batch(self.out / entry.name), self.phi)
 
-    def _end(self, ending: Ending, running: dict[str, Job], executor: Executor) -> None:
+    def _end(self, ending: Ending, running: dict[str, Job]) -> None:
         entry, outcome = ending.job.entry, ending.outcome
         running.pop(entry.name, None)
         if outcome.fatal:
             raise EnvironmentFailure(Problem(outcome.code or Code.INTERNAL, outcome.message))
-        exhausted = ending.lost and executor.retries_lost
-        if outcome.state is State.FAILED and not exhausted and self.ledger.attempts(entry.name) < MOST_ATTEMPTS:
+        if outcome.state is State.FAILED and self.ledger.attempts(entry.name) < MOST_ATTEMPTS:
             self.ledger.try_again(entry.name)
         else:
             self._commit(entry, outcome)
