@@ -23,10 +23,13 @@ _UID = re.compile(r"[0-9.]{1,64}")
 
 
 def pseudonym(identifier: str, *, phi: bool = False) -> str:
-    """A short stable name for a UID; with `phi` the UID itself, where it is one and so fit for a file name."""
+    """A short stable name for a UID, or for a path (of any bytes).
+
+    With `phi` a UID itself, where it is one and so fit for a file name.
+    """
     if phi and _UID.fullmatch(identifier):
         return identifier
-    return hmac.new(site_key(), identifier.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+    return hmac.new(site_key(), os.fsencode(identifier), hashlib.sha256).hexdigest()[:_DIGITS]
 
 
 def site_key() -> bytes:

@@ -96,6 +96,17 @@ def test_a_study_whose_series_lie_apart(room: Indexed, small_study: Path) -> Non
     assert series_of(found[key_of(place / path.name)]) == [9, 9, 9]
 
 
+def test_names_of_any_bytes(room: Indexed, small_study: Path) -> None:
+    """Disks of other systems have names that are no UTF-8."""
+    folder = Path(os.fsdecode(os.fsencode(room.root) + b"/M\xfcller"))
+    files = add_patient(small_study, folder, 0)
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
+    found = room()
+    assert set(found) == {key_of(files[0]), pseudonym(str(folder / "broken.zip"))}
+    assert series_of(found[key_of(files[0])]) == [9, 9, 9]
+    assert room() == found
+
+
 def test_archives(room: Indexed, small_study: Path, tmp_path: Path) -> None:
     one, many = room.root / "one.zip", room.root / "Person Hidden.zip"
     files = add_patient(small_study, tmp_path / "one", 0)

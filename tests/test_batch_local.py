@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 from pathlib import Path
 
 import pytest
@@ -79,11 +81,27 @@ def test_the_networks_death_is_no_studys_fault(
         executor.submit(first.job)
         first = ending(executor)
     assert first.outcome.state is State.DONE
-    monkeypatch.setattr(network_process, "MOST_DEATHS", 2)
-    with pytest.raises(EnvironmentFailure, match=r"CRASHED.*died 2 times"):
+    monkeypatch.setattr(network_process, "MOST_SHORT_LIVES", 2)
+    with pytest.raises(EnvironmentFailure, match=r"CRASHED.*died 3 times"):
         for _ in range(4):
             executor._network.end()
             executor._network.keep_alive()
+
+
+def test_strangers_at_the_networks_door(executor: LocalExecutor, small_study: Path, tmp_path: Path) -> None:
+    """Any process of the machine can reach the socket: one that is silent, one with another word."""
+    executor.submit(job(small_study, tmp_path, 0))
+    assert ending(executor).outcome.state is State.DONE
+    address, process = executor._network.address, executor._network._process
+    silent = [Client(address.socket, "AF_UNIX") for _ in range(3)]
+    with pytest.raises(AuthenticationError):
+        Client(address.socket, "AF_UNIX", authkey=b"another word")
+    executor._workers[0].kill()  # the next one has to knock too
+    executor.submit(job(small_study, tmp_path, 1))
+    assert ending(executor).outcome.state is State.DONE
+    assert executor._network._process is process, "and none of them ended it"
+    for connection in silent:
+        connection.close()
 
 
 def test_a_network_that_computes_without_end_is_ended(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:

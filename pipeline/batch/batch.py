@@ -199,7 +199,7 @@ def _nothing_left_if(new: bool, target: Path) -> Iterator[None]:
 
 def _check_same(ledger: Ledger, settings: BatchSettings, source: Path) -> None:
     """A ledger is for one ROOT and one choice of settings: `done` would mean several things otherwise."""
-    wanted = {_SOURCE: str(source), _SETTINGS: json.dumps(settings.of_results, sort_keys=True)}
+    wanted = {_SOURCE: json.dumps(str(source)), _SETTINGS: json.dumps(settings.of_results, sort_keys=True)}
     for name, value in wanted.items():
         known = ledger.fact(name)
         if known is None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
+
+from scanweave.transforms.io.memory import resident_memory
 
 STDERR = 2
 OUTGREW, ORPHANED = 77, 78
@@ -34,13 +35,12 @@ def deaf_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def guard_process(memory: int | None, temporary: Path, environment: Mapping[str, str]) -> None:
+def guard_process(memory: int | None, temporary: Path) -> None:
     """Begin a process of a batch: `memory` in bytes is what it may hold, `temporary` where its temporary files go.
 
     What it has to say stands in its answers; what libraries print when it is ended would only garble a terminal.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
-    os.environ.update(environment)
     tempfile.tempdir = str(temporary)
     os.environ["TMPDIR"] = str(temporary)
     threading.Thread(target=_watch, args=(memory,), daemon=True).start()
@@ -51,13 +51,5 @@ def _watch(memory: int | None) -> None:
     while True:
         if parent is not None and wait([parent.sentinel], LOOK_S):
             os._exit(ORPHANED)
-        if memory is not None and resident_bytes() > memory:
+        if memory is not None and resident_memory() > memory:
             os._exit(OUTGREW)
-
-
-def resident_bytes() -> int:
-    """Memory that this process holds; 0 where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except (OSError, ValueError, IndexError):
-        return 0

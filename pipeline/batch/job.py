@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError
+from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, ScanweaveError, UsageError, printable
 from scanweave.pipeline.batch.entry import Entry, Outcome, State
 from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.outputs import RESULT_FILE
@@ -112,7 +112,7 @@ def brief(record: Mapping[str, Any]) -> dict[str, Any]:
 def _words(error: ScanweaveError, job: Job) -> str:
     """Every problem without its code, no UID and no file in it: the ledger's messages go to logs and tables."""
     lines = [_problem_words(problem, phi=job.phi) for problem in error.problems]
-    return without_uids("; ".join(dict.fromkeys(lines)), phi=job.phi)
+    return without_uids(printable("; ".join(dict.fromkeys(lines))), phi=job.phi)
 
 
 def _problem_words(problem: Problem, *, phi: bool) -> str:

@@ -18,13 +18,13 @@ from scanweave.pipeline.batch.network_process import NetworkProcess
 from scanweave.pipeline.batch.worker import StudyWorker, WorkerSettings
 from scanweave.pipeline.segment_settings import SegmentSettings
 from scanweave.transforms.io.memory import MEBIBYTE, available_memory
+from scanweave.transforms.io.worker_process import ONE_THREAD
 
 TEMPORARY = "scanweave-batch-"
 """Begins the name of a batch's private folder below TMPDIR; the number of its process follows."""
 LEAST_MEMORY = 1536 * MEBIBYTE
 """For a process; less holds no ordinary study."""
 SHARE_OF_MEMORY = 0.9
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def usual_workers() -> int:
@@ -52,8 +52,8 @@ class LocalExecutor(Executor):
     ) -> None:
         self.slots = workers
         cores = thread_count()
-        self._environment = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(_ONE_THREAD)  # numpy reads them as it is imported, which is before a process can do anything
+        self._environment = {name: os.environ.get(name) for name in ONE_THREAD}
+        os.environ.update(ONE_THREAD)  # numpy reads them as it is imported, which is before a process can do anything
         prefix = f"{TEMPORARY}{os.getpid()}-"
         with batch_refusals(Path(tempfile.gettempdir()), "the temporary folder"):
             self._private = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
@@ -94,7 +94,7 @@ class LocalExecutor(Executor):
         """As `Executor`."""
         for worker in self._workers:
             worker.kill()
-        self._network.close()
+        self._network.end()
         self._private.cleanup()
         for name, value in self._environment.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -7,9 +7,10 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing import AuthenticationError, get_context
+from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,7 +31,7 @@ START_S = 120.0
 """Until the process answers: PyTorch and a GPU take their time on a cold disk."""
 RETRY_S = 0.1
 SHORT_LIFE_S = 60.0
-MOST_DEATHS = 6
+MOST_SHORT_LIVES = 6
 PULSE_S, NO_PULSE_S = 1.0, 30.0
 """The process shows that it lives; one that has not for so long is stopped, or stuck."""
 _FIRST, _LAST, _BUSY, _CURRENT, _PULSE = range(5)
@@ -92,29 +93,28 @@ class NetworkProcess:
         self._shared: Shared = get_context("spawn").RawArray("d", 5)
         self._arguments = (settings, self.address, memory, temporary, dict(environment), self._shared)
         self._process: SpawnProcess | None = None
-        self._ending = False
-        self._begun, self._deaths = float("-inf"), list[float]()
-        self._started = threading.Lock()
+        self._begun, self._short_lives = float("-inf"), 0
         self.keep_alive()
 
     def keep_alive(self) -> None:
         """Start the process where there is none; EnvironmentFailure, CRASHED, where it dies again and again."""
-        with self._started:
-            if self._ending or (self._process is not None and self._process.is_alive()):
-                return
-            self._note_death()
-            self._shared[_CURRENT] = self._shared[_PULSE] = 0.0
-            self._process = get_context("spawn").Process(target=_serve, args=self._arguments, daemon=True)
-            with deaf_children():
-                self._process.start()
+        if self._process is not None and self._process.is_alive():
+            return
+        self._note_death()
+        self._shared[_CURRENT] = self._shared[_PULSE] = 0.0
+        self._process = get_context("spawn").Process(target=_serve, args=self._arguments, daemon=True)
+        with deaf_children():
+            self._process.start()
 
     def _note_death(self) -> None:
         """A study that kills it is no reason to give up; that it cannot live at all is."""
         now = time.monotonic()
-        self._deaths = [] if now - self._begun > SHORT_LIFE_S else [*self._deaths, now]
+        self._short_lives = 0 if now - self._begun > SHORT_LIFE_S else self._short_lives + 1
         self._begun = now
-        if len(self._deaths) > MOST_DEATHS:
-            message = f"the process of the network died {MOST_DEATHS} times within {SHORT_LIFE_S:g} s of its start"
+        if self._short_lives > MOST_SHORT_LIVES:
+            message = (
+                f"the process of the network died {self._short_lives} times within {SHORT_LIFE_S:g} s of its start"
+            )
             raise EnvironmentFailure(Problem(Code.CRASHED, message))
 
     @property
@@ -134,15 +134,9 @@ class NetworkProcess:
 
     def end(self) -> None:
         """End the process; `keep_alive` starts another."""
-        with self._started:
-            if self._process is not None:
-                self._process.kill()
-                self._process.join()
-
-    def close(self) -> None:
-        """End the process for good."""
-        self._ending = True
-        self.end()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
 
 
 def _connected(address: NetworkAddress, patience_s: float) -> Connection:
@@ -165,16 +159,13 @@ def _serve(
     shared: Shared,
 ) -> None:
     """The process: a thread for each that asks, one volume at a time."""
-    guard_process(memory, temporary, environment)
+    guard_process(memory, temporary)
+    os.environ.update(environment)
     threading.Thread(target=_show_life, args=(shared,), daemon=True).start()
     server = _Server(settings, shared)
-    with Listener(address.socket, "AF_UNIX", backlog=64, authkey=address.word) as listener:
+    with Listener(address.socket, "AF_UNIX", backlog=64) as listener:
         while True:
-            try:
-                connection = listener.accept()
-            except (OSError, EOFError):  # somebody who went away before a word was said
-                continue
-            threading.Thread(target=server.answer, args=(connection,), daemon=True).start()
+            threading.Thread(target=server.answer, args=(listener.accept(), address.word), daemon=True).start()
 
 
 class _Server:
@@ -193,16 +184,17 @@ class _Server:
         except ScanweaveError as refusal:
             return refusal
 
-    def answer(self, connection: Connection) -> None:
-        with connection:
+    def answer(self, connection: Connection, word: bytes) -> None:
+        """Until whoever asks goes away. Anybody on this machine may knock: the word comes before anything is unpickled,
+        and who keeps silent holds up this thread alone."""
+        with connection, suppress(OSError, EOFError, AuthenticationError):
+            deliver_challenge(connection, word)
+            answer_challenge(connection, word)
             while True:
-                try:
-                    asked = connection.recv()
-                    with self._turn:
-                        answer = self._computed(asked)
-                    connection.send(answer)
-                except (OSError, EOFError):
-                    return
+                asked = connection.recv()
+                with self._turn:
+                    answer = self._computed(asked)
+                connection.send(answer)
 
     def _computed(self, array: np.ndarray) -> Computed | BaseException:
         if isinstance(self._inference, ScanweaveError):

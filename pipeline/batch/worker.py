@@ -107,7 +107,7 @@ def _died(exit_code: int) -> Outcome:
 
 def _work(connection: Connection, settings: WorkerSettings) -> None:
     """The process. The chain is built before the first study comes: there is time while files are looked at."""
-    guard_process(settings.memory, settings.temporary, {})
+    guard_process(settings.memory, settings.temporary)
     segmenter = _segmenter(settings)
     _collect_seldom()
     while True:

@@ -58,6 +58,12 @@ def address_space() -> int:
     return int(pages[0]) * resource.getpagesize() if pages else 0
 
 
+def resident_memory() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say."""
+    pages = _read("/proc/self/statm").split()
+    return int(pages[1]) * resource.getpagesize() if pages else 0
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii", errors="replace")

@@ -17,8 +17,8 @@ from typing import Any
 ENDING_SECONDS = 5.0
 """For a process to be gone once it has closed its pipe."""
 _MAX_HEAD_BYTES, _PIPE_BYTES = 1 << 12, 1 << 20
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Each thread of a library that is not needed takes addresses from a limit of memory."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""For processes beside others: threads that are not needed take each other's cores, and addresses from a limit."""
 
 
 class WorkerProcess:
@@ -39,7 +39,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise OSError("no pipes")
