@@ -21,65 +21,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from batch_rooms import add_patient, check_whole, marks, states  # noqa: E402
-from study_fixtures import make_small_bundle, make_small_study  # noqa: E402
+from batch_rooms import check_whole, marks, no_process_of, states, wait_until
+from proof_rooms import Room, small_disk
+from study_copies import write_tiny_studies
 
-from scanweave.pipeline.phantom_dicom import write_phantom_study  # noqa: E402
-
-SCANWEAVE = [sys.executable, "-m", "scanweave"]
 LONGEST_LIFE_S = 8.0
 """After which a run is killed at the latest; to start takes about two."""
 GONE_S = 30.0
-
-
-@dataclass
-class Room:
-    """Studies to be done, the bundle that does them, and a temporary folder that is to be empty in the end."""
-
-    folder: Path
-    bundle: Path
-    small: Path
-    root: Path
-    temporary: Path
-
-    @classmethod
-    def within(cls, folder: Path) -> Room:
-        """A new one."""
-        phantom = write_phantom_study(folder / "phantom", seed=7)
-        small = make_small_study(phantom, folder / "small")
-        bundle = make_small_bundle(folder / "quick")
-        root, temporary = folder / "root", folder / "tmp"
-        root.mkdir()
-        temporary.mkdir()
-        return cls(folder, bundle, small, root, temporary)
-
-    def fill(self, good: int, bad: int = 2) -> None:
-        """Good studies, and as many that lack a slice, and a broken archive."""
-        for n in range(good + bad):
-            files = add_patient(self.small, self.root / f"{n:05d}", n)
-            if n >= good:
-                files[12].unlink()
-        (self.root / "broken.zip").write_bytes(b"PK\x03\x04")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of the batch's processes."""
-        return {**os.environ, "TMPDIR": str(self.temporary), "SCANWEAVE_SITE_KEY": "proof"}
-
-    def start(self, out: Path, *options: object) -> subprocess.Popen[str]:
-        """A batch in a session of its own."""
-        command = [*SCANWEAVE, "batch", str(self.root), "-o", str(out), "--bundle", str(self.bundle), "--json"]
-        command += [str(option) for option in options]
-        return subprocess.Popen(command, env=self.environment, start_new_session=True, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+"""Until processes of a batch that was killed have ended by themselves."""
 
 
 @dataclass
@@ -108,7 +64,7 @@ def kill_at_random(room: Room, kills: int, seed: int, *, tell: bool = True) -> K
                 whole_group = chance.random() < 0.5
                 os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
                 process.communicate()
-                _wait_for_orphans(process.pid)
+                wait_until(partial(no_process_of, process.pid), GONE_S)
                 ended = False
                 seen.kills += 1
                 if tell and seen.kills % 10 == 0:
@@ -144,26 +100,6 @@ def _moment(out: Path) -> str:
     return "running" if "running" in found else "between"
 
 
-def _wait_for_orphans(session: int) -> None:
-    """Processes of a batch that was killed end by themselves."""
-    deadline = time.monotonic() + GONE_S
-    while _alive(session):
-        assert time.monotonic() < deadline, "processes of the batch live on"
-        time.sleep(0.05)
-
-
-def _alive(session: int) -> bool:
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session and fields[0] != "Z":
-                return True
-    return False
-
-
 def fill_the_disk(room: Room, megabytes: float) -> dict[str, int]:
     """A batch whose OUT is too small, then larger: it stops with DISK_FULL, and goes on."""
     full = 0
@@ -184,32 +120,6 @@ def fill_the_disk(room: Room, megabytes: float) -> dict[str, int]:
         assert len(found) == len(list(room.root.iterdir()))
         assert full > 0, "the disk was never full"
         return {"studies": len(found), "times_full": full}
-
-
-@dataclass
-class SmallDisk:
-    """A tmpfs."""
-
-    path: Path
-    megabytes: float
-
-    def grow(self, megabytes: float) -> None:
-        """Give it more space."""
-        self.megabytes += megabytes
-        size = f"size={int(self.megabytes * 1024)}k"
-        subprocess.run(["mount", "-o", f"remount,{size}", str(self.path)], check=True)
-
-
-@contextmanager
-def small_disk(path: Path, megabytes: float) -> Iterator[SmallDisk]:
-    """A disk of that size at `path`; needs root."""
-    path.mkdir()
-    size = f"size={int(megabytes * 1024)}k"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(path)], check=True)
-    try:
-        yield SmallDisk(path, megabytes)
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def many_entries(room: Room, studies: int, files: int) -> dict[str, float]:
@@ -242,25 +152,6 @@ def many_entries(room: Room, studies: int, files: int) -> dict[str, float]:
     }
 
 
-def write_tiny_studies(root: Path, small: Path, studies: int, files: int) -> None:
-    """`studies` of `files` DICOM images of 8 x 8 pixels each, a folder a study."""
-    import pydicom
-
-    dataset = pydicom.dcmread(next(small.glob("flair*.dcm")))
-    dataset.Rows = dataset.Columns = 8
-    dataset.PixelData = bytes(128)
-    for number in range(studies):
-        folder = root / f"{number // 1000:03d}" / f"{number:06d}"
-        folder.mkdir(parents=True)
-        dataset.StudyInstanceUID = f"1.2.826.0.1.3680043.8.498.{number + 1}"
-        for n in range(files):
-            dataset.SeriesInstanceUID = f"{dataset.StudyInstanceUID}.{n % 2 + 1}"
-            dataset.SOPInstanceUID = f"{dataset.SeriesInstanceUID}.{n + 1}"
-            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-            dataset.InstanceNumber = n
-            dataset.save_as(folder / f"{n:04d}.dcm")
-
-
 def measured_index(room: Room, out: Path) -> dict[str, float]:
     """The index alone, in a process of its own."""
     program = (
@@ -274,7 +165,7 @@ def measured_index(room: Room, out: Path) -> dict[str, float]:
         "    out.mkdir(exist_ok=True)\n"
         "    begin = time.perf_counter()\n"
         "    ledger = Ledger(out, writing=True)\n"
-        "    how = {'leave_out': out, 'phi': False, 'processes': 2, 'progress': silent}\n"
+        "    how = {'leave_out': out, 'temporary': out, 'phi': False, 'processes': 2, 'progress': silent}\n"
         "    count = index(root, ledger, ('pre', 'flair', 'post'), **how)\n"
         "    seconds = round(time.perf_counter() - begin, 1)\n"
         # Not getrusage's figure, which a process takes over from the one that started it.

@@ -1,4 +1,4 @@
-"""Many patients out of one: copies of a DICOM study that differ in their UIDs and numbers, and in nothing else."""
+"""Many patients out of one DICOM study: copies that differ in their UIDs and numbers alone, and tiny ones."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ def copy_study(study: Path, target: Path, number: int) -> Path:
         dataset.save_as(target / f"{count:05d}.dcm")
         count += 1
     return target
+
+
+def write_tiny_studies(root: Path, small: Path, studies: int, files: int) -> None:
+    """`studies` of `files` DICOM images of 8 x 8 pixels each, a folder a study."""
+    dataset = pydicom.dcmread(next(small.glob("flair*.dcm")))
+    dataset.Rows = dataset.Columns = 8
+    dataset.PixelData = bytes(128)
+    for number in range(studies):
+        folder = root / f"{number // 1000:03d}" / f"{number:06d}"
+        folder.mkdir(parents=True)
+        dataset.StudyInstanceUID = f"1.2.826.0.1.3680043.8.498.{number + 1}"
+        for n in range(files):
+            dataset.SeriesInstanceUID = f"{dataset.StudyInstanceUID}.{n % 2 + 1}"
+            dataset.SOPInstanceUID = f"{dataset.SeriesInstanceUID}.{n + 1}"
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+            dataset.InstanceNumber = n
+            dataset.save_as(folder / f"{n:04d}.dcm")

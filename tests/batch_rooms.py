@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,27 @@ def marks(out: Path) -> dict[str, tuple[int, int]]:
     """(inode, time) of each result: a study that was done again has another."""
     found = [path for path in out.glob("*/result.json") if not path.parent.name.startswith(".")]  # is not whole yet
     return {path.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+
+def no_process_of(session: int) -> bool:
+    """Whether every process of a session (setsid(2)) has ended."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                return False
+    return True
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Look again and again."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def record_of(text: str) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_S = 60
+from batch_rooms import wait_until
+
 TESTS = Path(__file__).resolve().parent
 
 
@@ -60,14 +60,7 @@ class DaskCluster:
 
     def wait_for_workers(self, count: int) -> None:
         """Until each has said that it is registered."""
-        _wait(lambda: sum(b"Registered to" in path.read_bytes() for path in self.folder.glob("w*.log")) >= count)
-
-
-def _wait(condition) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + START_S
-    while not condition():
-        assert time.monotonic() < deadline, "the cluster did not start"
-        time.sleep(0.1)
+        wait_until(lambda: sum(b"Registered to" in path.read_bytes() for path in self.folder.glob("w*.log")) >= count)
 
 
 @contextmanager
@@ -84,7 +77,7 @@ def dask_cluster(folder: Path, *, tls: bool = False) -> Iterator[DaskCluster]:
         f"--scheduler-file={file}",
     )  # fmt: skip
     try:
-        _wait(file.exists)
+        wait_until(file.exists)
         cluster.address = json.loads(file.read_text())["address"]
         yield cluster
     finally:

@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from batch_faults import FAULT_FILE
-from batch_rooms import add_patient, check_whole, marks, record_of, states, with_faults
+from batch_rooms import add_patient, check_whole, marks, record_of, states, wait_until, with_faults
 from dask_cluster import DaskCluster, dask_cluster, kill
 from studies import console_script, run
 
@@ -75,10 +74,7 @@ def started_batch(call: Sequence[object], out: Path) -> subprocess.Popen[str]:
     patience = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}
     process = subprocess.Popen(console_script(*call), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, **patience})  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not marks(out):
-        assert time.monotonic() < deadline and process.poll() is None, "nothing was done"
-        time.sleep(0.05)
+    wait_until(lambda: marks(out) or process.poll() is not None)
     return process
 
 

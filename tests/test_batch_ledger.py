@@ -63,7 +63,7 @@ def test_wal_and_full_synchrony(ledger: Ledger, tmp_path: Path) -> None:
 
 def test_what_ran_when_its_batch_died_runs_again_behind_the_others(ledger: Ledger) -> None:
     ledger.lease(1)
-    assert [entry.name for entry in ledger.take_up()] == ["s0"]
+    ledger.take_up()
     assert names(ledger.lease(3)) == ["s1", "s2", "s0"], "a study that kills the machine does not hold up the others"
     row = ledger.row("s0")
     assert row and (row.attempts, row.interrupted) == (2, 1)

@@ -24,13 +24,14 @@ pytest_plugins = ["study_fixtures"]
 
 @pytest.fixture
 def executor(small_bundle: Path, tmp_path: Path) -> Iterator[LocalExecutor]:
-    with LocalExecutor(SegmentSettings(bundle=small_bundle), tmp_path, 1, timeout_s=60, memory=None) as started:
+    settings = SegmentSettings(bundle=small_bundle)
+    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=60, memory=None) as started:
         yield started
 
 
 def job(small_study: Path, folder: Path, number: int) -> Job:
     add_patient(small_study, folder / f"in-{number}", number)
-    return Job(Entry(f"s{number}", str(folder / f"in-{number}"), fingerprint="a"), folder, replace=False)
+    return Job(Entry(f"s{number}", str(folder / f"in-{number}"), fingerprint="a"), folder)
 
 
 def ending(executor: LocalExecutor) -> Ending:
@@ -45,7 +46,7 @@ def test_one_after_the_other(executor: LocalExecutor, small_study: Path, tmp_pat
     for number in range(2):
         executor.submit(job(small_study, tmp_path, number))
         found = ending(executor)
-        assert (found.job.entry.name, found.outcome.state, found.lost) == (f"s{number}", State.DONE, False)
+        assert (found.job.entry.name, found.outcome.state) == (f"s{number}", State.DONE)
         assert (tmp_path / f"s{number}" / "result.json").exists()
     figures = executor.figures()
     assert 0 < figures["network_busy_s"] <= figures["network_span_s"]
@@ -62,7 +63,7 @@ def test_a_worker_that_dies_at_work(executor: LocalExecutor, small_study: Path, 
     executor.submit(job(small_study, tmp_path, 0))
     os.kill(executor._workers[0]._process.pid or 0, signal.SIGKILL)
     found = ending(executor)
-    assert (found.outcome.code, found.lost) == (Code.CRASHED, True)
+    assert found.outcome.code is Code.CRASHED
     assert "signal 9" in found.outcome.message
     executor.submit(job(small_study, tmp_path, 1))
     assert ending(executor).outcome.state is State.DONE
@@ -77,7 +78,6 @@ def test_the_networks_death_is_no_studys_fault(
     executor.submit(job(small_study, tmp_path, 1))
     first = ending(executor)
     if first.outcome.code is Code.CRASHED:  # the worker's old connection broke; the next attempt makes another
-        assert first.lost
         executor.submit(first.job)
         first = ending(executor)
     assert first.outcome.state is State.DONE
@@ -106,7 +106,7 @@ def test_strangers_at_the_networks_door(executor: LocalExecutor, small_study: Pa
 
 def test_a_network_that_computes_without_end_is_ended(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
     settings = SegmentSettings(bundle=small_bundle)
-    with LocalExecutor(settings, tmp_path, 1, timeout_s=8, memory=None) as executor:
+    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=8, memory=None) as executor:
         executor.submit(job(small_study, tmp_path, 0))
         assert ending(executor).outcome.state is State.DONE
         process = executor._network._process
@@ -114,7 +114,7 @@ def test_a_network_that_computes_without_end_is_ended(small_study: Path, small_b
         os.kill(process.pid or 0, signal.SIGSTOP)
         executor.submit(job(small_study, tmp_path, 1))
         found = ending(executor)
-        assert (found.outcome.code, found.lost) == (Code.TIMED_OUT, True)
+        assert found.outcome.code is Code.TIMED_OUT
         executor.submit(found.job)
         assert ending(executor).outcome.state is State.DONE
         assert executor._network._process is not process

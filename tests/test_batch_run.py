@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from batch_faults import FAULT_FILE
-from batch_rooms import BESIDE, add_patient, check_whole, marks, record_of, states, with_faults
+from batch_rooms import (
+    BESIDE,
+    add_patient,
+    check_whole,
+    marks,
+    no_process_of,
+    record_of,
+    states,
+    wait_until,
+    with_faults,
+)
 from external_tools import run_tool
 from studies import SECRETS, UID, Ran, console_script, run, tree, uid_of, write_nifti_study
 
@@ -221,13 +230,6 @@ def start(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen
     )  # fmt: skip
 
 
-def wait_until(condition, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 def runs(out: Path) -> bool:
     try:
         return "running" in states(out).values()
@@ -284,8 +286,7 @@ def test_killed_it_leaves_no_process_behind(small_study: Path, small_bundle: Pat
     wait_until(lambda: runs(out))
     process.kill()
     process.communicate()
-    session = process.pid
-    wait_until(lambda: not _of_session(session), 20)
+    wait_until(lambda: no_process_of(process.pid), 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(temporary))
         patch.setenv("TMPDIR", str(temporary))
@@ -294,19 +295,6 @@ def test_killed_it_leaves_no_process_behind(small_study: Path, small_bundle: Pat
     assert record_of(ran.out)["done"] == 6
     check_whole(out, ended=True)
     assert not any(temporary.iterdir()), "what the killed one left in the temporary folder is gone too"
-
-
-def _of_session(session: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(folder.name))
-    return found
 
 
 def test_bids_derivatives(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:

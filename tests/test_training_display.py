@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from scanweave.commands.train import stopped
+from scanweave.long_runs import Remaining
 from scanweave.pipeline.progress import Stage
 from scanweave.pipeline.progress_course import CASE, LOAD
 from scanweave.pipeline.training.place import STATE_FILE
 from scanweave.pipeline.training.stages import CACHE_STEP, TRAIN_STEP
-from scanweave.training_display import LOG_INTERVAL_S, Remaining, TrainingLines
+from scanweave.training_display import LOG_INTERVAL_S, TrainingLines
 
 
 @dataclass

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,16 +20,17 @@ from scanweave.pipeline.batch.index import index
 from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
 from scanweave.pipeline.batch.ledger import Ledger
 from scanweave.pipeline.batch.ledger_file import LEDGER_FILE
-from scanweave.pipeline.batch.local import TEMPORARY, LocalExecutor, memory_each, usual_workers
+from scanweave.pipeline.batch.local import LocalExecutor, memory_each, usual_workers
 from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked, renewing
 from scanweave.pipeline.batch.run import BatchRun, Told
 from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
 from scanweave.pipeline.batch.summary import SUMMARY_FILE, write_summary
+from scanweave.pipeline.batch.temporary import private_folder
 from scanweave.pipeline.bundle import find_bundle
 from scanweave.pipeline.device import CPU
 from scanweave.pipeline.network_settings import StrPath, expanded
 from scanweave.pipeline.progress import Progress, silent
-from scanweave.pipeline.result_folder import is_alive, remove_unfinished
+from scanweave.pipeline.result_folder import remove_unfinished
 from scanweave.pipeline.segment_settings import overrides_of
 from scanweave.transforms.io.files import check_reachable, reachable
 
@@ -129,21 +127,21 @@ def batch(
     new = not reachable(target / LEDGER_FILE)
     with _nothing_left_if(new, target), locked(target), _owned_ledger(target) as ledger, ExitStack() as computing:
         _check_same(ledger, settings, source)
+        temporary = computing.enter_context(private_folder())
         # Its processes start while files are looked at; a batch that goes on may have nothing for them.
-        executor = computing.enter_context(_executor(settings, target)) if new else None
+        executor = computing.enter_context(_executor(settings, target, temporary)) if new else None
         roles, phi = [role.name for role in bundle.roles], settings.segment.phi
-        index(source, ledger, roles, leave_out=target, phi=phi, processes=thread_count(),
+        index(source, ledger, roles, leave_out=target, temporary=temporary, phi=phi, processes=thread_count(),
               progress=renewing(progress, ledger))  # fmt: skip
-        run = BatchRun(ledger, target, phi, told)
-        run.settle()
+        ledger.take_up()
         _requeue(ledger, settings)
         if is_bids(source):
             describe_derivative(target, source.as_uri())
         figures: Mapping[str, float] = {}
         with _tables_written(ledger, target):
             if ledger.counts()[State.QUEUED]:
-                executor = executor or computing.enter_context(_executor(settings, target))
-                run.run(executor)
+                executor = executor or computing.enter_context(_executor(settings, target, temporary))
+                BatchRun(ledger, target, phi, told).run(executor)
                 figures = executor.figures()
             else:
                 told(ledger.counts())
@@ -156,7 +154,7 @@ def _owned_ledger(target: Path) -> Iterator[Ledger]:
     ledger = Ledger(target, writing=True)
     try:
         become_owner(ledger, target)
-        _clear(target)
+        remove_unfinished(target)
         yield ledger
         give_up_ownership(ledger)
     finally:
@@ -215,28 +213,18 @@ def _differences(known: str, value: str) -> str:
     return ", ".join(name for name in now if before.get(name) != now[name])
 
 
-def _clear(target: Path) -> None:
-    """Take away what processes of a batch that was killed have left, here and in the temporary folder."""
-    remove_unfinished(target)
-    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
-        pid = folder.name.removeprefix(TEMPORARY).partition("-")[0]
-        if pid.isdigit() and not is_alive(int(pid)) and folder.stat().st_uid == os.getuid():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _requeue(ledger: Ledger, settings: BatchSettings) -> None:
     wanted = {State.FAILED: settings.retry_failed, State.REFUSED: settings.retry_refused}
     if states := [state for state, again in wanted.items() if again]:
         ledger.requeue(states)
 
 
-def _executor(settings: BatchSettings, target: Path) -> Executor:
-    timeout_s = settings.timeout_minutes * 60
+def _executor(settings: BatchSettings, target: Path, temporary: Path) -> Executor:
     if settings.executor == LOCAL:
+        timeout_s = settings.timeout_minutes * 60
         workers = settings.workers or usual_workers()
         memory = memory_each(workers) if settings.memory_gb is None else int(settings.memory_gb * 1e9)
-        return LocalExecutor(settings.segment, target, workers, timeout_s=timeout_s, memory=memory)
-    from scanweave.pipeline.batch.dask_executor import Cluster, DaskExecutor
+        return LocalExecutor(settings.segment, target, temporary, workers, timeout_s=timeout_s, memory=memory)
+    from scanweave.pipeline.batch.dask_executor import DaskExecutor
 
-    cluster = Cluster(settings.scheduler, settings.workers, settings.tls_ca, settings.tls_cert, settings.tls_key)
-    return DaskExecutor(settings.segment, target, cluster, timeout_s=timeout_s)
+    return DaskExecutor(settings, target)

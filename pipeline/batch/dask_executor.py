@@ -6,7 +6,6 @@ import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
@@ -18,7 +17,7 @@ from scanweave.networks.onnx_network import thread_count
 from scanweave.pipeline.batch.entry import Outcome, State
 from scanweave.pipeline.batch.executor import Ending, Executor
 from scanweave.pipeline.batch.job import Job, site_key_mark
-from scanweave.pipeline.segment_settings import SegmentSettings
+from scanweave.pipeline.batch.settings import BatchSettings
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 GPU = "GPU"
 """The resource of workers that have one (`dask worker --resources "GPU=1"`): where there are any, only they compute."""
 CONNECT_S = 30.0
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Which cluster: the scheduler's address ("tls://host:8786"; None for a local one), and files of TLS (PEM)."""
-
-    scheduler: str | None = None
-    workers: int | None = None
-    tls_ca: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
 
 
 class DaskExecutor(Executor):
@@ -52,18 +40,18 @@ class DaskExecutor(Executor):
         scanweave or another site key.
     """
 
-    def __init__(self, settings: SegmentSettings, out: Path, cluster: Cluster, *, timeout_s: float) -> None:
+    def __init__(self, settings: BatchSettings, out: Path) -> None:
         self._lost = False
         self._endings: Queue[Ending] = Queue()
-        self._timeout_s = timeout_s
-        self._client = _client(cluster)
+        self._timeout_s = settings.timeout_minutes * 60
+        self._client = _client(settings)
         self._running: dict[str, Future] = {}
         try:
             self._check_workers()
             from scanweave.pipeline.batch.dask_worker import KeepSegmenter
 
             self._plugin = f"scanweave-{uuid.uuid4().hex}"
-            self._client.register_plugin(KeepSegmenter(self._plugin, settings, out))
+            self._client.register_plugin(KeepSegmenter(self._plugin, settings.segment, out))
             self._count_slots()
         except BaseException:
             self.close()
@@ -119,7 +107,7 @@ class DaskExecutor(Executor):
             return
         why = type(future.exception()).__name__
         words = f"every worker that tried it died, or took longer than {self._timeout_s / 60:g} minutes ({why})"
-        self._endings.put(Ending(job, Outcome(State.FAILED, Code.CRASHED, words), lost=True))
+        self._endings.put(Ending(job, Outcome(State.FAILED, Code.CRASHED, words)))
 
     def ended(self, timeout_s: float) -> list[Ending]:
         """As `Executor`; EnvironmentFailure, SCHEDULER_UNREACHABLE, where the scheduler is gone."""
@@ -144,7 +132,7 @@ class DaskExecutor(Executor):
             cluster.close()
 
 
-def _client(cluster: Cluster) -> Client:
+def _client(settings: BatchSettings) -> Client:
     try:
         from distributed import Client, LocalCluster
         from distributed.security import Security
@@ -152,20 +140,24 @@ def _client(cluster: Cluster) -> Client:
         message = "--executor dask needs Dask: pip install 'scanweave[dask]'"
         raise EnvironmentFailure(Problem(Code.ENVIRONMENT_INCOMPLETE, message)) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it has a code
-    if cluster.scheduler is None:
+    if settings.scheduler is None:
         local = LocalCluster(
-            n_workers=cluster.workers or thread_count(), threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=settings.workers or thread_count(), threads_per_worker=1, processes=True, dashboard_address=None
         )
         return Client(local)
     security = None
-    if cluster.tls_ca or cluster.tls_cert or cluster.tls_key:
-        files = {"tls_ca_file": cluster.tls_ca, "tls_client_cert": cluster.tls_cert, "tls_client_key": cluster.tls_key}
+    if settings.tls_ca or settings.tls_cert or settings.tls_key:
+        files = {
+            "tls_ca_file": settings.tls_ca,
+            "tls_client_cert": settings.tls_cert,
+            "tls_client_key": settings.tls_key,
+        }
         given: dict[str, Any] = {name: str(path) for name, path in files.items() if path}
         security = Security(require_encryption=True, **given)
     try:
-        return Client(cluster.scheduler, security=security, timeout=CONNECT_S, set_as_default=False)
+        return Client(settings.scheduler, security=security, timeout=CONNECT_S, set_as_default=False)
     except Exception as error:  # of sockets, TLS, addresses: each has its own
-        raise _unreachable(f"no scheduler answers at {cluster.scheduler} ({type(error).__name__})") from error
+        raise _unreachable(f"no scheduler answers at {settings.scheduler} ({type(error).__name__})") from error
 
 
 def _gone() -> EnvironmentFailure:

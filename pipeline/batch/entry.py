@@ -23,9 +23,6 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-ENDED = (State.DONE, State.REFUSED, State.FAILED)
-
-
 @dataclass(frozen=True)
 class Entry:
     """A study as the index found it.
@@ -76,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one attempt at a study ended: `state` is one of `ENDED`; of a study that is done `result` says how.
+    """How one attempt at a study ended: `state` is done, refused or failed; of what is done `result` says how.
 
     `fatal` is no judgement on the study: the machine lacks something that every study needs.
     """

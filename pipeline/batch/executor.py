@@ -13,11 +13,10 @@ from scanweave.pipeline.batch.job import Job
 
 @dataclass(frozen=True)
 class Ending:
-    """How one attempt at a job ended; `lost` says that its process died or had to be killed."""
+    """How one attempt at a job ended."""
 
     job: Job
     outcome: Outcome
-    lost: bool = False
 
 
 class Executor(ABC):

@@ -17,23 +17,18 @@ from scanweave.pipeline.batch.entry import State
 from scanweave.pipeline.batch.ledger import Ledger, Row
 from scanweave.pipeline.batch.summary import SUMMARY_FILE, summary_row
 from scanweave.pipeline.outputs import OUTPUTS
+from scanweave.pipeline.page_template import page_template
 
 INDEX_PAGE = "index.html"
-_TEMPLATE, _SCRIPT, _STYLE = "index.html", "index.js", "index.css"
+_TEMPLATE, _SCRIPT = Path(__file__).with_name("index.html"), Path(__file__).with_name("index.js")
 ORDER = ("review", "failed", "refused", "warning", "done", "running", "queued")
 """Of the rows; "review" is done with a registration that a human should look at, "warning" done with any other."""
 
 
 def write_index_page(ledger: Ledger, out: Path) -> None:
     """Write the page; pictures and reports are those in the studies' folders, found by the links' own names."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     rows = sorted((_shown(row, out) for row in ledger.rows()), key=lambda row: (ORDER.index(row["rank"]), row["study"]))
-    script = (here / _SCRIPT).read_text(encoding="utf-8")
+    script = _SCRIPT.read_text(encoding="utf-8")
     shown = {
         "rows": rows,
         "counts": {rank: sum(row["rank"] == rank for row in rows) for rank in ORDER},
@@ -43,11 +38,10 @@ def write_index_page(ledger: Ledger, out: Path) -> None:
         "version": __version__,
         "summary": SUMMARY_FILE,
         "script": script,
-        "style": (here / _STYLE).read_text(encoding="utf-8"),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
     with batch_file(out / INDEX_PAGE, "the table") as stream:
-        stream.write(environment.get_template(_TEMPLATE).render(**shown).encode())
+        stream.write(page_template(_TEMPLATE).render(**shown).encode())
 
 
 def _shown(row: Row, out: Path) -> dict[str, Any]:

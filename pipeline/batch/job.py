@@ -26,7 +26,6 @@ class Job:
 
     entry: Entry
     out: Path
-    replace: bool
     phi: bool = False
 
     @property
@@ -40,10 +39,12 @@ def do_job(job: Job, segmenter: Segmenter) -> Outcome:
 
     What an earlier attempt has finished is not done again: it died before anybody heard of it.
     """
-    if (before := finished_before(job)) is not None:
-        return before
+    before = read_result(job.folder)
+    if (finished := _finished(before, job)) is not None:
+        return finished
     try:
-        wish = ResultWish(job.entry.name, job.replace, job.entry.fingerprint)
+        # Of older studies' files: a result that no batch wrote has no fingerprint, and is somebody's.
+        wish = ResultWish(job.entry.name, bool(before.get("fingerprint")), job.entry.fingerprint)
         done = segmenter(job.entry.request, wish)
         return Outcome(State.DONE, result=brief(done.record))
     except EnvironmentFailure as failure:
@@ -51,10 +52,8 @@ def do_job(job: Job, segmenter: Segmenter) -> Outcome:
         return Outcome(State.FAILED, failure.code, _words(failure, job), fatal=fatal)
     except (InputRefused, UsageError) as refusal:
         # A worker of a batch that was killed may have gone on to its end meanwhile.
-        meanwhile = finished_before(job) if refusal.code is Code.OUTPUT_EXISTS else None
-        if meanwhile is not None:
-            return meanwhile
-        return Outcome(State.REFUSED, refusal.code, _words(refusal, job))
+        meanwhile = read_result(job.folder) if refusal.code is Code.OUTPUT_EXISTS else {}
+        return _finished(meanwhile, job) or Outcome(State.REFUSED, refusal.code, _words(refusal, job))
     except MemoryError:
         return Outcome(State.FAILED, Code.OUT_OF_MEMORY, "the machine has too little memory for this study")
     except Exception as defect:
@@ -62,35 +61,25 @@ def do_job(job: Job, segmenter: Segmenter) -> Outcome:
         return Outcome(State.FAILED, Code.INTERNAL, text)
 
 
-def finished_before(job: Job) -> Outcome | None:
-    """What is whole on the disk already, by whoever was killed before the ledger had it; None where nothing is."""
-    record = read_result(job.folder)
-    if record is None or record.get("fingerprint") != job.entry.fingerprint:
+def _finished(record: Mapping[str, Any], job: Job) -> Outcome | None:
+    """Of a result that is whole on the disk and of the very files of `job`, by whoever was killed before he told."""
+    if not record or record.get("fingerprint") != job.entry.fingerprint:
         return None
     return Outcome(State.DONE, result=brief(record))
 
 
-def is_of_a_batch(folder: Path) -> bool:
-    """Whether what lies in `folder` is a result that a batch wrote, and a batch may so replace."""
-    record = read_result(folder)
-    return record is not None and bool(record.get("fingerprint"))
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """The content of a folder's result.json; None where there is none that is whole."""
+def read_result(folder: Path) -> dict[str, Any]:
+    """The content of a folder's result.json; {} where there is none that is whole."""
     try:
         record = json.loads((folder / RESULT_FILE).read_bytes())
-        return record if isinstance(record, dict) else None
+        return record if isinstance(record, dict) else {}
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def brief(record: Mapping[str, Any]) -> dict[str, Any]:
     """Of a study's result.json what the summary shows."""
-    roles = {
-        role: {"substituted": found["substituted"], "series": found["series"]}
-        for role, found in record["roles"].items()
-    }
+    roles = {role: {"substituted": found["substituted"]} for role, found in record["roles"].items()}
     registration = {
         role: {"displacement_mm": found["displacement_mm"], "flagged": found["flagged"]}
         for role, found in record["registration"].items()
@@ -103,7 +92,6 @@ def brief(record: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": list(record["warnings"]),
         "seconds": round(sum(record["seconds"].values()), 2),
         "weights": record["weights"],
-        "settings": record["settings"],
         "bundle": record["bundle"],
         "version": record["versions"]["scanweave"],
     }

@@ -148,15 +148,13 @@ class Ledger:
             query = "DELETE FROM studies WHERE seen != ? AND state IN (?, ?)"
             return database.execute(query, (pass_number, State.QUEUED, State.RUNNING)).rowcount
 
-    def take_up(self) -> list[Entry]:
-        """Queue again what a batch that was killed has left running, behind what nobody has tried; those studies."""
-        rows = list(self._rows(f"{_SELECT} WHERE state = ?", (State.RUNNING,)))
+    def take_up(self) -> None:
+        """Queue again what a batch that was killed has left running, behind what nobody has tried."""
         with self._changes() as database:
             database.execute(
                 "UPDATE studies SET state = ?, leased = NULL, interrupted = interrupted + 1 WHERE state = ?",
                 (State.QUEUED, State.RUNNING),
             )
-        return [_entry(row) for row in rows]
 
     def requeue(self, states: Sequence[State]) -> int:
         """Queue again what ended so; how many."""

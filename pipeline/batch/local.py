@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import wait
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from scanweave.errors import Code
 from scanweave.networks.onnx_network import thread_count
-from scanweave.pipeline.batch.batch_file import batch_refusals
 from scanweave.pipeline.batch.executor import Ending, Executor
 from scanweave.pipeline.batch.job import Job
 from scanweave.pipeline.batch.network_process import NetworkProcess
@@ -20,8 +18,6 @@ from scanweave.pipeline.segment_settings import SegmentSettings
 from scanweave.transforms.io.memory import MEBIBYTE, available_memory
 from scanweave.transforms.io.worker_process import ONE_THREAD
 
-TEMPORARY = "scanweave-batch-"
-"""Begins the name of a batch's private folder below TMPDIR; the number of its process follows."""
 LEAST_MEMORY = 1536 * MEBIBYTE
 """For a process; less holds no ordinary study."""
 SHARE_OF_MEMORY = 0.9
@@ -44,20 +40,23 @@ class LocalExecutor(Executor):
     """`workers` processes, each with one study at a time from its files to its results, and one with the network.
 
     A study may take `timeout_s`; a process may hold `memory` bytes. Whatever breaks either, or crashes, is lost, and a
-    fresh process takes its place.
+    fresh process takes its place. Their temporary files go below `temporary`.
     """
 
     def __init__(
-        self, settings: SegmentSettings, out: Path, workers: int, *, timeout_s: float, memory: int | None
+        self,
+        settings: SegmentSettings,
+        out: Path,
+        temporary: Path,
+        workers: int,
+        *,
+        timeout_s: float,
+        memory: int | None,
     ) -> None:
         self.slots = workers
         cores = thread_count()
         self._environment = {name: os.environ.get(name) for name in ONE_THREAD}
         os.environ.update(ONE_THREAD)  # numpy reads them as it is imported, which is before a process can do anything
-        prefix = f"{TEMPORARY}{os.getpid()}-"
-        with batch_refusals(Path(tempfile.gettempdir()), "the temporary folder"):
-            self._private = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
-        temporary = Path(self._private.name)
         self._network = NetworkProcess(settings, memory, temporary, {"OMP_NUM_THREADS": str(cores)})
         self._settings = WorkerSettings(settings, out, self._network.address, memory, temporary, timeout_s)
         self._workers = [StudyWorker(self._settings) for _ in range(workers)]
@@ -95,6 +94,5 @@ class LocalExecutor(Executor):
         for worker in self._workers:
             worker.kill()
         self._network.end()
-        self._private.cleanup()
         for name, value in self._environment.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

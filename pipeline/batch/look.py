@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from scanweave.errors import Problem, ScanweaveError
+from scanweave.errors import InputRefused, Problem, ScanweaveError
 from scanweave.pipeline.identity import pseudonym
 from scanweave.transforms.io.files import files_below, is_nifti
 from scanweave.transforms.io.nifti import read_nifti_header
@@ -29,22 +29,24 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-def look_at(paths: Sequence[str], *, phi: bool) -> list[tuple[Kind, str]]:
+def look_at(paths: Sequence[str], temporary: Path, *, phi: bool) -> list[tuple[Kind, str]]:
     """(kind, study) of each file: `study` is the keyed hash of a DICOM image's StudyInstanceUID.
 
-    Of an archive it is a JSON object of the DICOM studies within, each with its members' names.
+    Of an archive it is a JSON object of the DICOM studies within, each with its members' names; it is unpacked below
+    `temporary` for that (EnvironmentFailure where the disk is full).
     """
     with quiet():
-        return [_look(Path(path), phi=phi, archives=True) for path in paths]
+        return [_look(Path(path), temporary, phi=phi) for path in paths]
 
 
-def _look(path: Path, *, phi: bool, archives: bool) -> tuple[Kind, str]:
+def _look(path: Path, temporary: Path | None, *, phi: bool) -> tuple[Kind, str]:
+    """Of an archive's members, which are looked at without `temporary`, none is unpacked."""
     if is_nifti(path):
         return (Kind.VOLUMES if _volumes(path) > 1 else Kind.NIFTI), ""
     if is_slice(path):
         return Kind.PICTURE, ""
-    if path.is_file() and archives and _is_archive(path):
-        return Kind.ARCHIVE, json.dumps(_studies_within(path, phi=phi))
+    if temporary is not None and path.is_file() and _is_archive(path):
+        return Kind.ARCHIVE, json.dumps(_studies_within(path, temporary, phi=phi))
     return _look_at_dicom(path, phi=phi)
 
 
@@ -80,15 +82,15 @@ def _is_archive(path: Path) -> bool:
         return True
 
 
-def _studies_within(path: Path, *, phi: bool) -> dict[str, list[str]]:
+def _studies_within(path: Path, temporary: Path, *, phi: bool) -> dict[str, list[str]]:
     """The DICOM studies of an archive; {} of one that cannot be unpacked, whose refusal comes when it is segmented."""
     studies: dict[str, list[str]] = defaultdict(list)
     try:
-        with unpacked(path) as folder:
+        with unpacked(path, temporary) as folder:
             for file in files_below(folder):
-                kind, study = _look(file, phi=phi, archives=False)
+                kind, study = _look(file, None, phi=phi)
                 if kind is Kind.DICOM:
                     studies[study].append(file.relative_to(folder).as_posix())
-    except ScanweaveError:
+    except InputRefused:
         return {}
     return studies

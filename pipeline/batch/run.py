@@ -12,7 +12,7 @@ from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.pipeline.batch.bids import publish_mask
 from scanweave.pipeline.batch.entry import Entry, Outcome, State
 from scanweave.pipeline.batch.executor import Ending, Executor
-from scanweave.pipeline.batch.job import Job, finished_before, is_of_a_batch
+from scanweave.pipeline.batch.job import Job
 from scanweave.pipeline.batch.ledger import Ledger
 from scanweave.pipeline.batch.owner import RENEW_S, renew_ownership
 
@@ -32,11 +32,6 @@ class BatchRun:
     out: Path
     phi: bool
     told: Told
-
-    def settle(self) -> None:
-        """What a batch that was killed has left: studies that are whole on the disk are done, the others queued."""
-        for entry in self.ledger.take_up():
-            self._settle(entry)
 
     def run(self, executor: Executor) -> None:
         """Until nothing is queued.
@@ -58,7 +53,7 @@ class BatchRun:
                     self.ledger.heartbeat()
                     renew_ownership(self.ledger)
         except BaseException:
-            with suppress(EnvironmentFailure):  # a disk that is full may refuse even that; `settle` does it then
+            with suppress(EnvironmentFailure):  # a disk that is full may refuse even that; `take_up` does it then
                 self.ledger.give_back()
             raise
 
@@ -67,21 +62,9 @@ class BatchRun:
         room = executor.slots - len(running)
         rows = self.ledger.lease(room) if room > 0 else []
         for row in rows:
-            if not self._settle(row.entry):
-                job = self._job(row.entry)
-                running[row.entry.name] = job
-                executor.submit(job)
+            running[row.entry.name] = Job(row.entry, self.out, self.phi)
+            executor.submit(running[row.entry.name])
         return len(rows)
-
-    def _settle(self, entry: Entry) -> bool:
-        """Whether its results are whole on the disk already, which the ledger then has too."""
-        found = finished_before(self._job(entry))
-        if found is not None:
-            self._commit(entry, found)
-        return found is not None
-
-    def _job(self, entry: Entry) -> Job:
-        return Job(entry, self.out, is_of_a_batch(self.out / entry.name), self.phi)
 
     def _end(self, ending: Ending, running: dict[str, Job]) -> None:
         entry, outcome = ending.job.entry, ending.outcome

@@ -21,8 +21,6 @@ from scanweave.pipeline.segmenter import Segmenter
 
 STUDIES_A_PROCESS = 200
 """Then a fresh one takes its place: what libraries do not give back stays bounded."""
-
-
 COLLECTED_EVERY = (50_000, 20, 100)
 """Objects (of the youngest), then collections; Python's own are 700, 10, 10."""
 
@@ -77,19 +75,19 @@ class StudyWorker:
         try:
             if self.connection.poll():
                 outcome: Outcome = self.connection.recv()
-                return self._ended(outcome, lost=outcome.code is Code.CRASHED)
+                return self._ended(outcome)
         except (EOFError, OSError):
             self._process.join()
-            return self._ended(_died(self._process.exitcode or 0), lost=True)
+            return self._ended(_died(self._process.exitcode or 0))
         if time.monotonic() < self.deadline:
             return None
         self.kill()
         words = f"not done after {self.settings.timeout_s / 60:g} minutes"
-        return self._ended(Outcome(State.FAILED, Code.TIMED_OUT, words), lost=True)
+        return self._ended(Outcome(State.FAILED, Code.TIMED_OUT, words))
 
-    def _ended(self, outcome: Outcome, *, lost: bool) -> Ending | None:
+    def _ended(self, outcome: Outcome) -> Ending | None:
         job, self.job = self.job, None
-        return None if job is None else Ending(job, outcome, lost)
+        return None if job is None else Ending(job, outcome)
 
     def kill(self) -> None:
         """End the process, whatever it does."""

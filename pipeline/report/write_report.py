@@ -6,11 +6,10 @@ Everything can be read without a script; where the browser runs the page's own, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scanweave.errors import printable
+from scanweave.pipeline.page_template import page_template
 from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
 from scanweave.pipeline.report.pictures import SlicePicture, Slices, slice_pictures
 from scanweave.pipeline.report.view import View
@@ -22,10 +21,7 @@ from scanweave.transforms.plane_checks import PlaneCheck
 from scanweave.transforms.preview import display_axis
 from scanweave.transforms.rigid.estimate import RigidResult
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-TEMPLATE = "report.html"
+TEMPLATE = Path(__file__).with_name("report.html")
 MAX_BYTES = 20_000_000
 """Of a page: what mail systems and archives still take."""
 
@@ -47,21 +43,8 @@ def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str,
 def _page(shown: Mapping[str, Any], viewer: Viewer | str) -> str:
     """The page with its viewer, or with a word on why it has none; "" says nothing of one."""
     if isinstance(viewer, str):
-        return _template().render(**shown, viewer=None, no_viewer=viewer)
-    return _template().render(**shown, viewer=viewer)
-
-
-@cache
-def _template() -> Template:
-    """Compiled once: that takes longer than to write a page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["printable"] = lambda value: printable(str(value))
-    return environment.get_template(TEMPLATE)
+        return page_template(TEMPLATE).render(**shown, viewer=None, no_viewer=viewer)
+    return page_template(TEMPLATE).render(**shown, viewer=viewer)
 
 
 def _shown(

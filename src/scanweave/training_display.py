@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO
 
+from scanweave.long_runs import Remaining, worded_bar
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.progress_course import EVALUATE_STEPS, LOAD, Step
 from scanweave.pipeline.training.stages import CACHE_STEP, TRAIN_STEP
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 STEP_WORDS = {CACHE_STEP: "preprocess", TRAIN_STEP: "epoch"}
 LOG_INTERVAL_S = 60.0
 """Between two lines within one epoch."""
-LEAST_PART = 1e-4
-"""Less than this, done in one run, tells nothing of what is to come."""
 
 
 @contextmanager
@@ -30,7 +29,7 @@ def training_shown(*, wanted: bool = True) -> Iterator[Progress]:
         yield silent
         return
     stream = Unfailing(sys.stderr)
-    bar = _bar(stream) if stream.isatty() else None
+    bar = worded_bar(stream) if stream.isatty() else None
     if bar is None:
         yield TrainingLines(stream)
         return
@@ -52,23 +51,6 @@ def run_shown(training: TrainingRun) -> None:
         record = training.run(progress)
     if training.writes:
         sys.stdout.write(f"{trained_text(record, training.trainer.folder)}\n")
-
-
-class Remaining:
-    """Time left in words, by the speed since this process began: a resumed training did not begin at 0."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
-        self._step, self._first, self._begun = "", 0.0, 0.0
-
-    def __call__(self, stage: Stage) -> str:
-        """`1 h 20 min left`; "" while nothing can be told."""
-        if stage.step != self._step:
-            self._step, self._first, self._begun = stage.step, stage.part, self.clock()
-        done = stage.part - self._first
-        if done < LEAST_PART:
-            return ""
-        return f"{_duration((self.clock() - self._begun) / done * (1 - stage.part))} left"
 
 
 class TrainingLines:
@@ -101,24 +83,3 @@ def label(stage: Stage) -> str:
     if stage.count:
         return f"{words} {stage.number}/{stage.count}"
     return f"{words} {stage.part:.0%}" if stage.part else words
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "under a minute"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _bar(stream: Unfailing) -> Any:
-    """rich's bar; None where it cannot draw one (or is missing, which `doctor` will say)."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-        from rich.progress import Progress as Bar
-    except Exception:  # a library that is half there raises anything
-        return None
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=30, complete_style="cyan"),
-               TaskProgressColumn(), TextColumn("{task.fields[left]}", markup=False))  # fmt: skip
-    console = Console(file=cast("IO[str]", stream))
-    return None if console.is_dumb_terminal else Bar(*columns, console=console, transient=True, redirect_stdout=False)

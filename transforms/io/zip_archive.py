@@ -33,8 +33,8 @@ def is_zip(path: Path) -> bool:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """A private folder with the files of an archive, which is gone on leaving.
+def unpacked(path: Path, below: Path | None = None) -> Iterator[Path]:
+    """A private folder, `below` another one or TMPDIR, with the files of an archive; it is gone on leaving.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         DISK_FULL, OUTPUT_UNWRITABLE.
     """
     try:
-        private = tempfile.TemporaryDirectory(prefix="scanweave-zip-")
+        private = tempfile.TemporaryDirectory(prefix="scanweave-zip-", dir=below)
     except OSError as error:
         raise _no_room(error) from error
     with private as folder:
