@@ -18,22 +18,30 @@ from scanweave.transforms.io.slice_index import SOURCE as SLICES
 
 @dataclass(frozen=True)
 class ResultPlace:
-    """Where one study's results go, and which; `fingerprint` is what result.json says they were made from."""
+    """Where one study's results go, and which; `fingerprint` is what result.json says they were made from.
+
+    `predecessor` is the SR of an earlier result, which the new one names.
+    """
 
     folder: Path
     outputs: tuple[str, ...]
     overwrite: bool
     phi: bool
     fingerprint: str = ""
+    predecessor: Path | None = None
 
 
 @dataclass(frozen=True)
 class ResultWish:
-    """What a batch says of one study's results: their folder's name, whether they replace others, and a fingerprint."""
+    """What a batch says of one study's results: their folder's name, whether they replace others, and a fingerprint.
+
+    `predecessor` is as in `ResultPlace`.
+    """
 
     name: str
     replace: bool
     fingerprint: str
+    predecessor: Path | None = None
 
 
 class ReserveResultd:
@@ -68,7 +76,8 @@ class ReserveResultd:
             else:
                 outputs = tuple(dict.fromkeys((*outputs, "thumbnail")))
                 overwrite = self.overwrite or wish.replace
-                place = ResultPlace(self.output_dir / wish.name, outputs, overwrite, self.phi, wish.fingerprint)
+                folder = self.output_dir / wish.name
+                place = ResultPlace(folder, outputs, overwrite, self.phi, wish.fingerprint, wish.predecessor)
             check_place(place.folder, overwrite=place.overwrite, mark=RESULT_FILE)
             d["place"] = place
         return d

@@ -17,10 +17,12 @@ MEASURED_SEGS = ("dicom-seg", "dicom-seg-labelmap")
 """The Segmentations that hold the mask itself, the better known first: of those written, the report names one."""
 
 
-def save_sr(files: Mapping[str, Path], study: Mapping[Hashable, Any], settings: SegSettings) -> None:
+def save_sr(
+    files: Mapping[str, Path], study: Mapping[Hashable, Any], settings: SegSettings, predecessor: Path | None = None
+) -> None:
     """Write `files["sr"]`, of an empty mask too, after the Segmentations that `files` names.
 
-    `settings` are those of the study's SEG.
+    `settings` are those of the study's SEG; `predecessor` is an earlier report on the same study.
     """
     import pydicom
 
@@ -32,4 +34,5 @@ def save_sr(files: Mapping[str, Path], study: Mapping[Hashable, Any], settings: 
     written = [files[name] for name in MEASURED_SEGS if name in files and files[name].exists()]
     with quiet():
         seg = pydicom.dcmread(written[0], stop_before_pixels=True) if written else None
-        write_dicom_sr(files["sr"], size, flair, further, own, seg=seg)
+        older = [pydicom.dcmread(predecessor)] if predecessor else []
+        write_dicom_sr(files["sr"], size, flair, further, own, seg=seg, predecessors=older)

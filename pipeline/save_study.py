@@ -89,7 +89,7 @@ class SaveStudyd:
             said = seg_settings(study, self.bundle, self.metadata, self.weights, all_frames=self.seg_all_frames)
             save_segs(files, mask, study, said)
             if "sr" in files:
-                save_sr(files, study, said)
+                save_sr(files, study, said, place.predecessor)
             if "secondary-capture" in files:
                 save_sc(files["secondary-capture"], mask, study, said)
             if "seg-nrrd" in files:

@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 
 TIMEOUT_S = 60
+DEBIAN = "/usr/bin:/usr/sbin"
+"""First: pynetdicom has programs with the names of DCMTK's (storescu), and other options."""
 
 
 def require_tool(name: str) -> str:
-    """The path of the program `name`, from PATH or from beside the Python that runs the tests.
+    """The path of the program `name`: Debian's, from PATH, or from beside the Python that runs the tests.
 
     Where it is missing the test is skipped, and fails when the environment says CI=true: there everything
     that scripts/install-test-tools installs must be present.
     """
-    path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    path = shutil.which(name, path=DEBIAN) or shutil.which(name)
+    path = path or shutil.which(name, path=str(Path(sys.executable).parent))
     if path:
         return path
     reason = f"{name} IS NOT INSTALLED, so nothing was compared with it: run scripts/install-test-tools"

@@ -48,13 +48,14 @@ class Orthanc:
         """Of its own REST interface."""
         return f"http://{LOOPBACK}:{self.http_port}"
 
-    def ask(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET", body: Any = None) -> Any:
         """The JSON that the REST interface answers; fails for any status but success."""
         import requests
 
-        answer = requests.request(method, self.address + path, auth=(self.user, self.password), timeout=STOP_S)
+        login = (self.user, self.password)
+        answer = requests.request(method, self.address + path, auth=login, timeout=READY_S, json=body)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def instances(self) -> set[str]:
         """SOPInstanceUIDs of all that it holds."""

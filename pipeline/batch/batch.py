@@ -21,7 +21,7 @@ from scanweave.pipeline.batch.index_page import INDEX_PAGE, write_index_page
 from scanweave.pipeline.batch.ledger import Ledger
 from scanweave.pipeline.batch.ledger_file import LEDGER_FILE
 from scanweave.pipeline.batch.local import LocalExecutor, memory_each, usual_workers
-from scanweave.pipeline.batch.owner import LOCK_FILE, become_owner, give_up_ownership, locked, renewing
+from scanweave.pipeline.batch.owner import LOCK_FILE, locked, owned, renewing
 from scanweave.pipeline.batch.run import BatchRun, Told
 from scanweave.pipeline.batch.settings import LOCAL, BatchSettings
 from scanweave.pipeline.batch.summary import SUMMARY_FILE, write_summary
@@ -129,7 +129,7 @@ def batch(
         _check_same(ledger, settings, source)
         temporary = computing.enter_context(private_folder())
         # Its processes start while files are looked at; a batch that goes on may have nothing for them.
-        executor = computing.enter_context(_executor(settings, target, temporary)) if new else None
+        executor = computing.enter_context(executor_of(settings, target, temporary)) if new else None
         roles, phi = [role.name for role in bundle.roles], settings.segment.phi
         index(source, ledger, roles, leave_out=target, temporary=temporary, phi=phi, processes=thread_count(),
               progress=renewing(progress, ledger))  # fmt: skip
@@ -140,8 +140,8 @@ def batch(
         figures: Mapping[str, float] = {}
         with _tables_written(ledger, target):
             if ledger.counts()[State.QUEUED]:
-                executor = executor or computing.enter_context(_executor(settings, target, temporary))
-                BatchRun(ledger, target, phi, told).run(executor)
+                executor = executor or computing.enter_context(executor_of(settings, target, temporary))
+                BatchRun(ledger, target, phi=phi, told=told).run(executor)
                 figures = executor.figures()
             else:
                 told(ledger.counts())
@@ -151,15 +151,12 @@ def batch(
 @contextmanager
 def _owned_ledger(target: Path) -> Iterator[Ledger]:
     """The ledger, this process's until the block ends; what a batch that was killed has left lying is cleared."""
-    ledger = Ledger(target, writing=True)
-    try:
-        become_owner(ledger, target)
+    with owned(Ledger(target, writing=True), target) as ledger:
         remove_unfinished(target)
-        yield ledger
-        give_up_ownership(ledger)
-    finally:
-        ledger.close()
-        remove_unfinished(target)
+        try:
+            yield ledger
+        finally:
+            remove_unfinished(target)
 
 
 @contextmanager
@@ -219,7 +216,8 @@ def _requeue(ledger: Ledger, settings: BatchSettings) -> None:
         ledger.requeue(states)
 
 
-def _executor(settings: BatchSettings, target: Path, temporary: Path) -> Executor:
+def executor_of(settings: BatchSettings, target: Path, temporary: Path) -> Executor:
+    """Who computes; results go below `target`."""
     if settings.executor == LOCAL:
         timeout_s = settings.timeout_minutes * 60
         workers = settings.workers or usual_workers()

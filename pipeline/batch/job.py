@@ -22,11 +22,12 @@ OF_THE_STUDY = frozenset({Code.OUT_OF_MEMORY, Code.NOT_FINITE_OUTPUT, Code.CRASH
 
 @dataclass(frozen=True)
 class Job:
-    """A study to be segmented below `out`: paths travel, never voxels."""
+    """A study to be segmented below `out`: paths travel, never voxels. `predecessor` is the SR that its own follows."""
 
     entry: Entry
     out: Path
     phi: bool = False
+    predecessor: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -44,7 +45,7 @@ def do_job(job: Job, segmenter: Segmenter) -> Outcome:
         return finished
     try:
         # Of older studies' files: a result that no batch wrote has no fingerprint, and is somebody's.
-        wish = ResultWish(job.entry.name, bool(before.get("fingerprint")), job.entry.fingerprint)
+        wish = ResultWish(job.entry.name, bool(before.get("fingerprint")), job.entry.fingerprint, job.predecessor)
         done = segmenter(job.entry.request, wish)
         return Outcome(State.DONE, result=brief(done.record))
     except EnvironmentFailure as failure:

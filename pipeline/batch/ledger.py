@@ -1,7 +1,7 @@
 """The ledger of a batch, `OUT/ledger.sqlite`: the only truth on which study is queued, running, done, refused, failed.
 
 A row changes in one transaction, which SQLite (write-ahead log, synchronous=FULL) has on the disk before the call
-returns. Only the process that owns OUT writes (`owner`); anybody may read meanwhile.
+returns. Only the process that owns OUT writes (`owner`), its threads one at a time; anybody may read meanwhile.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,19 +54,26 @@ class Ledger:
         LEDGER_INVALID for what is no ledger, or a newer one's; DISK_FULL and OUTPUT_UNWRITABLE, here and in each call.
     """
 
+    leasable = f"state = '{State.QUEUED}'"
+    """Which rows may be taken."""
+
     def __init__(self, out: Path, *, writing: bool) -> None:
         self.path = out / LEDGER_FILE
         self._database = open_ledger(self.path, writing=writing)
+        self._lock = threading.RLock()
 
     def close(self) -> None:
         """Fold the log into the ledger, which is then one file."""
-        with ledger_refusals(self.path):
+        with self._lock, ledger_refusals(self.path):
             self._database.close()
 
     @contextmanager
     def _changes(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of the block's changes or none."""
-        with ledger_refusals(self.path):
+        """One transaction: all of the block's changes, and of those within it, or none."""
+        with self._lock, ledger_refusals(self.path):
+            if self._database.in_transaction:
+                yield self._database
+                return
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -76,7 +84,7 @@ class Ledger:
                 raise
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
-        with ledger_refusals(self.path):
+        with self._lock, ledger_refusals(self.path):
             yield from self._database.execute(query, values)
 
     # facts of the whole batch
@@ -90,6 +98,11 @@ class Ledger:
         """Store `value` under `name`, over what was there."""
         with self._changes() as database:
             database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def forget_fact(self, name: str) -> bool:
+        """Whether there was one."""
+        with self._changes() as database:
+            return bool(database.execute("DELETE FROM facts WHERE name = ?", (name,)).rowcount)
 
     # files that the index has looked at
 
@@ -166,8 +179,8 @@ class Ledger:
         """Take up to `count` queued studies: they run from now on, and this is an attempt at each."""
         now = time.time()
         with self._changes() as database:
-            query = f"{_SELECT} WHERE state = ? ORDER BY interrupted, id LIMIT ?"
-            rows = database.execute(query, (State.QUEUED, count)).fetchall()
+            query = f"{_SELECT} WHERE {self.leasable} ORDER BY interrupted, id LIMIT ?"
+            rows = database.execute(query, (count,)).fetchall()
             database.executemany(
                 "UPDATE studies SET state = ?, leased = ?, begun = ?, attempts = attempts + 1 WHERE name = ?",
                 [(State.RUNNING, now, now, row["name"]) for row in rows],
@@ -217,6 +230,17 @@ class Ledger:
         marks = ", ".join("?" * len(states))
         for row in self._rows(f"{_SELECT} WHERE state IN ({marks}) ORDER BY id", tuple(states)):
             yield _row(row)
+
+    def latest(self, states: Sequence[State], count: int) -> list[Row]:
+        """The `count` rows in one of `states` that changed last."""
+        marks = ", ".join("?" * len(states))
+        query = f"{_SELECT} WHERE state IN ({marks}) ORDER BY coalesce(ended, begun, 0) DESC, id DESC LIMIT ?"
+        return [_row(row) for row in self._rows(query, (*states, count))]
+
+    def retry(self, name: str) -> bool:
+        """Queue again one study that was refused or has failed; whether it had."""
+        with self._changes() as database:
+            return bool(_requeue(database, "name = ? AND state IN (?, ?)", (name, State.REFUSED, State.FAILED)))
 
     def row(self, name: str) -> Row | None:
         """The row of one study."""

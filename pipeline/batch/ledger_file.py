@@ -67,7 +67,7 @@ def open_ledger(path: Path, *, writing: bool) -> sqlite3.Connection:
 
 def _connected(path: Path, how: str) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?{how}"
-    database = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+    database = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     database.row_factory = sqlite3.Row
     try:
         database.execute("SELECT 1 FROM sqlite_master").fetchone()

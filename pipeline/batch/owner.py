@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +19,7 @@ from scanweave.pipeline.batch.ledger import LEASE_S, Ledger
 from scanweave.pipeline.progress import Progress, Stage
 
 LOCK_FILE = "ledger.lock"
+AnyLedger = TypeVar("AnyLedger", bound=Ledger)
 _OWNER = "owner"
 RENEW_S = 20.0
 """A sixth of a lease."""
@@ -49,6 +51,17 @@ def become_owner(ledger: Ledger, out: Path) -> None:
     if held and held["host"] != socket.gethostname() and held["at"] + LEASE_S > time.time():
         raise _in_use(out, f"a batch on {held['host']}")
     renew_ownership(ledger)
+
+
+@contextmanager
+def owned(ledger: AnyLedger, out: Path) -> Iterator[AnyLedger]:
+    """`ledger`, this process's until the block ends, and closed then."""
+    try:
+        become_owner(ledger, out)
+        yield ledger
+        give_up_ownership(ledger)
+    finally:
+        ledger.close()
 
 
 def renew_ownership(ledger: Ledger) -> None:

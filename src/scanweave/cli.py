@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from scanweave import RESEARCH_NOTICE, __version__
-from scanweave.commands import batch, demo, doctor, evaluate, inspect, ledger, segment, train, weights
+from scanweave.commands import batch, demo, doctor, evaluate, inspect, ledger, node, segment, train, weights
 from scanweave.console import discard, escaped_output, stoppable, tell
 from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, Problem, ScanweaveError, UsageError
 from scanweave.transforms.io.remarks import quiet
@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "inspect": inspect,
     "batch": batch,
     "ledger": ledger,
+    "node": node,
     "demo": demo,
     "evaluate": evaluate,
     "train": train,

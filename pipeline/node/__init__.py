@@ -1,0 +1,1 @@
+"""The DICOM node: studies come in, results go back."""
