@@ -28,6 +28,8 @@ PROGRAM_FOLDER = "/usr/sbin"
 LOOPBACK = "127.0.0.1"
 ITS_NAME, OUR_NAME = "ORTHANC", "SCANWEAVE"
 """AE titles."""
+ITS_FRIEND = "tests"
+"""The one peer that it knows."""
 READY_S, STOP_S, POLL_S = 120.0, 30.0, 0.1
 TRIES = 3
 """A free port may be taken by somebody else before Orthanc has it."""
@@ -123,7 +125,7 @@ def _configuration(server: Orthanc, folder: Path, plugin: Path) -> dict[str, Any
         "DicomCheckModalityHost": True,
         "DicomAlwaysAllowEcho": False,
         "DicomAlwaysAllowStore": False,
-        "DicomModalities": {"tests": [OUR_NAME, LOOPBACK, 104]},
+        "DicomModalities": {ITS_FRIEND: [OUR_NAME, LOOPBACK, 104]},
         "SyncStorageArea": False,
         "SaveJobs": False,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},

@@ -1,13 +1,17 @@
 """A node between a real Orthanc and its results: received, taken, segmented, delivered, once."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from batch_rooms import add_patient, wait_until
 from node_rooms import LOOPBACK, TITLE, Node, node
-from orthanc_server import ITS_NAME, Orthanc, orthanc_server
+from orthanc_server import ITS_FRIEND, ITS_NAME, Orthanc, orthanc_server
+from pynetdicom import AE, evt
+from studies import run
 
 pytest_plugins = ["study_fixtures"]
 
@@ -24,11 +28,16 @@ def to(orthanc: Orthanc, **settings: Any) -> dict[str, Any]:
             **settings}  # fmt: skip
 
 
+def introduce(running: Node, orthanc: Orthanc) -> None:
+    """Tell Orthanc where the node listens."""
+    orthanc.ask(f"/modalities/{ITS_FRIEND}", "PUT", [TITLE, LOOPBACK, running.dicom_port])
+
+
 def send_from(orthanc: Orthanc, running: Node) -> None:
     """Have Orthanc send every study that it has."""
-    orthanc.ask("/modalities/node", "PUT", [TITLE, LOOPBACK, running.dicom_port])
+    introduce(running, orthanc)
     for study in orthanc.ask("/studies"):
-        orthanc.ask("/modalities/node/store", "POST", study)
+        orthanc.ask(f"/modalities/{ITS_FRIEND}/store", "POST", study)
 
 
 def test_from_orthanc_and_back(orthanc: Orthanc, small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
@@ -50,3 +59,121 @@ def test_from_orthanc_and_back(orthanc: Orthanc, small_study: Path, small_bundle
         wait_until(lambda: running.settled(1), 30)
         assert orthanc.instances() - before == results, "its own results, and the same study again, change nothing"
         assert running.stop() == 0
+
+
+def test_delivered_only_once_the_receiver_commits(
+    orthanc: Orthanc, small_study: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    orthanc.empty()
+    files = add_patient(small_study, tmp_path / "study", 2)
+    destinations = [to(orthanc, commitment=True)]
+    with node(tmp_path, segment={"bundle": str(small_bundle), "workers": 1}, destinations=destinations) as running:
+        introduce(running, orthanc)
+        assert running.store(files).returncode == 0
+        wait_until(lambda: running.settled(1), 90)
+        assert running.state()["deliveries"]["delivered"] == 1
+        assert len(running.audit("sent")) == len(running.audit("committed")) == 1
+        assert len(orthanc.instances()) == 2
+
+
+def test_by_dicomweb_in_and_out(orthanc: Orthanc, small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
+    from dicomweb_client.api import DICOMwebClient
+
+    orthanc.empty()
+    files = add_patient(small_study, tmp_path / "study", 3)
+    (tmp_path / "password").write_text(f"{orthanc.password}\n")
+    out = {"name": "web", "kind": "stow", "url": f"{orthanc.address}/dicom-web", "user": orthanc.user,
+           "password_file": str(tmp_path / "password")}  # fmt: skip
+    config = {"segment": {"bundle": str(small_bundle), "workers": 1}, "destinations": [out],
+              "web": {"port": 0, "stow": True}}  # fmt: skip
+    with node(tmp_path, **config) as running:
+        client = DICOMwebClient(f"http://{LOOPBACK}:{running.web_port}/dicom-web")
+        datasets = [pydicom.dcmread(file) for file in files]
+        answer = client.store_instances(datasets)
+        assert {item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence} == {
+            dataset.SOPInstanceUID for dataset in datasets
+        }
+        assert "FailedSOPSequence" not in answer
+        wait_until(lambda: running.settled(1), 90)
+        assert len(orthanc.instances()) == 2
+
+
+def test_stow_says_of_each_instance_whether_it_was_stored(
+    small_study: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    from dicomweb_client.api import DICOMwebClient
+
+    good, bad = (pydicom.dcmread(file) for file in add_patient(small_study, tmp_path / "study", 4)[:2])
+    del bad.StudyInstanceUID
+    with node(tmp_path, segment={"bundle": str(small_bundle)}, web={"port": 0, "stow": True}) as running:
+        address = f"http://{LOOPBACK}:{running.web_port}/dicom-web"
+        answer = DICOMwebClient(address).store_instances([good, bad])
+        (stored,), (failed,) = answer.ReferencedSOPSequence, answer.FailedSOPSequence
+        assert stored.ReferencedSOPInstanceUID == good.SOPInstanceUID
+        assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == (bad.SOPInstanceUID, 0xC000)
+        assert running.ask("/dicom-web/studies", {"no": "DICOM"}).status_code == 415
+
+
+class Pacs:
+    """A storage SCP on loopback, which does what the test says."""
+
+    def __init__(self, classes: list[str], status: int = 0) -> None:
+        self.status, self.got = status, set[str]()
+        self.entity = AE("PACS")
+        for uid in classes:
+            self.entity.add_supported_context(uid)
+        self.server: Any = None
+        self.port = 0
+
+    def start(self) -> None:
+        handlers = [(evt.EVT_C_STORE, self._store)]
+        self.server = self.entity.start_server((LOOPBACK, self.port), block=False, evt_handlers=handlers)
+        self.port = self.server.server_address[1]
+
+    def _store(self, event: evt.Event) -> int:
+        if not self.status:
+            self.got.add(event.request.AffectedSOPInstanceUID)
+        return self.status
+
+    def stop(self) -> None:
+        self.entity.shutdown()
+
+
+BOTH = [pydicom.uid.SegmentationStorage, pydicom.uid.Comprehensive3DSRStorage]
+
+
+@pytest.mark.parametrize(
+    ("classes", "status", "reason"),
+    [(BOTH[1:], 0, "does not take Segmentation Storage"), (BOTH, 0xA700, "status 0xA700"), ([], 0, "takes nothing")],
+)
+def test_what_is_not_taken_lies_in_undelivered_until_it_is_sent_again(
+    small_study: Path, small_bundle: Path, tmp_path: Path, classes: list[str], status: int, reason: str
+) -> None:
+    files = add_patient(small_study, tmp_path / "study", 5)
+    pacs = Pacs(classes or [pydicom.uid.CTImageStorage], status)
+    pacs.start()
+    try:
+        config = {"segment": {"bundle": str(small_bundle), "workers": 1},
+                  "destinations": [{"name": "pacs", "kind": "dicom", "ae_title": "PACS", "host": LOOPBACK,
+                                    "port": pacs.port}],
+                  "delivery": {"attempts": 3, "first_wait_s": 0.1, "longest_wait_s": 0.3}}  # fmt: skip
+        with node(tmp_path, **config) as running:
+            assert running.store(files).returncode == 0
+            wait_until(lambda: running.settled(1), 90)
+            (lost,) = running.state()["undelivered"]
+            assert lost["attempts"] == 3 and reason in lost["reason"]
+            place = running.data / "undelivered" / lost["study"] / "pacs"
+            assert {path.name for path in place.iterdir()} == {"segmentation.dcm", "measurements.dcm", "reason.txt"}
+            assert reason in (place / "reason.txt").read_text()
+            for uid in BOTH:
+                pacs.entity.add_supported_context(uid)
+            pacs.status = 0
+            pacs.stop()
+            pacs.start()
+            ran = run("node", "resend", tmp_path / "node.yaml", "--json")
+            assert json.loads(ran.out) == {"queued": 1}
+            wait_until(lambda: running.settled(1) and not running.state()["undelivered"], 30)
+            assert len(pacs.got) == 2
+            assert not (running.data / "undelivered" / lost["study"]).exists()
+    finally:
+        pacs.stop()

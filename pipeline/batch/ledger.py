@@ -83,7 +83,7 @@ class Ledger:
                     self._database.execute("ROLLBACK")
                 raise
 
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[sqlite3.Row]:
+    def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Iterator[sqlite3.Row]:
         with self._lock, ledger_refusals(self.path):
             yield from self._database.execute(query, values)
 

@@ -6,7 +6,18 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from scanweave.pipeline.outputs import OUTPUTS
 
 AeTitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$")]
 """PS3.5 table 6.2-1: 16 printable letters of ASCII at most, no backslash, not blanks alone."""
@@ -24,6 +35,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """Relative paths start where the configuration lies, wherever the node is started from."""
+    folder: Path = (info.context or {}).get("folder", Path.cwd())
+    return folder / path.expanduser()
+
+
+FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
+DICOM_OUTPUTS = tuple(name for name, output in OUTPUTS.items() if output.sources == ("dicom",))
+
+
 class Part(BaseModel):
     """A part of the configuration: what it does not know is a mistake."""
 
@@ -33,9 +54,9 @@ class Part(BaseModel):
 class Tls(Part):
     """Files of TLS (PEM): our certificate, its key, and the authority that the other side's certificate is of."""
 
-    cert: Path
-    key: Path
-    ca: Path
+    cert: FilePath
+    key: FilePath
+    ca: FilePath
 
 
 class Receive(Part):
@@ -74,7 +95,7 @@ class Segmenting(Part):
     """As the options of `scanweave segment`, and who computes."""
 
     bundle: str = "flair_abnormality"
-    weights: Path | None = None
+    weights: FilePath | None = None
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     components: Literal["likely", "largest", "all"] | None = None
@@ -93,6 +114,13 @@ class Destination(Part):
     name: Name
     outputs: tuple[str, ...] = ("dicom-seg", "sr")
     """Which of the results' DICOM files go there."""
+
+    @field_validator("outputs")
+    @classmethod
+    def _of_dicom(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if unfit := [name for name in given if name not in DICOM_OUTPUTS]:
+            raise ValueError(f"expected DICOM ({', '.join(DICOM_OUTPUTS)}), found {', '.join(unfit)}")
+        return given
 
 
 class DicomDestination(Destination):
@@ -113,9 +141,9 @@ class StowDestination(Destination):
     kind: Literal["stow"] = "stow"
     url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
     user: str | None = None
-    password_file: Path | None = None
-    token_file: Path | None = None
-    ca: Path | None = None
+    password_file: FilePath | None = None
+    token_file: FilePath | None = None
+    ca: FilePath | None = None
 
 
 class Delivery(Part):
@@ -131,6 +159,8 @@ class Keep(Part):
     """How long things are kept after every delivery was confirmed."""
 
     input_days: float = Field(default=7, ge=0)
+    refused_days: float | None = Field(default=None, ge=0)
+    """Of the input of studies that were refused or failed; None keeps it."""
     results_days: float | None = Field(default=None, ge=0)
     """None keeps them."""
 
@@ -146,7 +176,7 @@ class Web(Part):
 
     host: str = LOOPBACK
     port: Port = 8042
-    token_file: Path | None = None
+    token_file: FilePath | None = None
     """Holds the word that the page asks for."""
     hosts: tuple[str, ...] = ()
     """Names by which browsers may know this server, besides `host` and localhost."""
@@ -163,7 +193,7 @@ class Web(Part):
 class NodeConfig(Part):
     """The whole configuration; `folder` holds everything that the node keeps."""
 
-    folder: Path
+    folder: FilePath
     receive: Receive
     taking: Taking = Taking()
     segment: Segmenting = Segmenting()
@@ -182,3 +212,10 @@ class NodeConfig(Part):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two destinations have the name {', '.join(twice)}")
         return given
+
+    @model_validator(mode="after")
+    def _written(self) -> Self:
+        for destination in self.destinations:
+            if missing := [name for name in destination.outputs if name not in self.segment.outputs]:
+                raise ValueError(f"segment.outputs lacks {', '.join(missing)}, which {destination.name} is to get")
+        return self

@@ -14,8 +14,9 @@ from scanweave.errors import EnvironmentFailure
 from scanweave.pipeline.node import store_scu, stow_out
 from scanweave.pipeline.node.commitment import Commitments
 from scanweave.pipeline.node.config import Destination, DicomDestination, NodeConfig, StowDestination
+from scanweave.pipeline.node.delivery_ledger import Delivery
 from scanweave.pipeline.node.metrics import NodeMetrics
-from scanweave.pipeline.node.node_ledger import Delivery, NodeLedger
+from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.not_delivered import NotDelivered
 from scanweave.pipeline.outputs import OUTPUTS

@@ -24,6 +24,7 @@ from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import Arrival, NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.readiness import Readiness
+from scanweave.pipeline.node.retention import Retention
 from scanweave.pipeline.outputs import OUTPUTS
 
 STEP_S = 0.5
@@ -62,11 +63,18 @@ class Dispatcher:
     """Runs until `stopping` is set, and then until what has begun has ended, or `drain_s` are over."""
 
     def __init__(
-        self, config: NodeConfig, settings: BatchSettings, ledger: NodeLedger, metrics: NodeMetrics, log: NodeLog
+        self,
+        config: NodeConfig,
+        settings: BatchSettings,
+        ledger: NodeLedger,
+        retention: Retention,
+        metrics: NodeMetrics,
+        log: NodeLog,
     ) -> None:
         self.config, self.settings, self.ledger, self.log = config, settings, ledger, log
         self.incoming = config.folder / INCOMING
         self.readiness = Readiness(config.taking, self.incoming, config.segment.bundle, ledger)
+        self.retention = retention
         self.run = NodeRun(ledger, config, metrics, log)
         self.version = hashlib.sha256(json.dumps([__version__, settings.of_results]).encode()).hexdigest()
         self.problem: Problem | None = None
@@ -93,6 +101,7 @@ class Dispatcher:
         while not stopping.is_set():
             self._beat()
             self._take()
+            self.retention.sweep()
             if self.ledger.fact(PAUSED) is None:
                 self.run.fill(executor)
             if self.run.running:

@@ -18,6 +18,8 @@ from scanweave.pipeline.whole_file import flush_names, whole_file
 
 INCOMING = "incoming"
 GIGABYTE = 10**9
+LOCKS = 64
+"""Studies share them: one is not removed while instances of it come."""
 IMAGE_CLASSES = (
     pydicom.uid.MRImageStorage,
     pydicom.uid.EnhancedMRImageStorage,
@@ -59,6 +61,7 @@ class Inbox:
         self.folder = folder / INCOMING
         self.ledger = ledger
         self.least_free_gb = least_free_gb
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     @property
     def free_gb(self) -> float:
@@ -86,15 +89,37 @@ class Inbox:
         if self.ledger.has_instance(instance):
             return Stored(study, instance, new=False)
         place = self.folder / study
-        with disk_refusals(place, what="the instance", full="nothing is taken until there is space"):
+        with (
+            self._lock_of(study),
+            disk_refusals(place, what="the instance", full="nothing is taken until there is space"),
+        ):
             if not place.is_dir():
                 place.mkdir(parents=True, exist_ok=True)
                 flush_names(self.folder)
             with whole_file(place / f"{instance}.dcm", mark=f".{os.getpid()}-{threading.get_ident()}") as stream:
                 stream.write(content)
             flush_names(place)
-        self.ledger.receive(instance, study, kind, sender)
+            self.ledger.receive(instance, study, kind, sender)
         return Stored(study, instance, new=True)
+
+    def remove(self, study: str) -> None:
+        """Take a study away, from the ledger first: an instance that the ledger has must be there."""
+        with self._lock_of(study):
+            self.ledger.forget_input(study)
+            shutil.rmtree(self.folder / study, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Before anybody sends: take away what a node that was killed had not acknowledged, or was removing."""
+        for place in self.folder.iterdir():
+            known = {f"{instance}.dcm" for instance in self.ledger.instances(place.name)}
+            for file in place.iterdir():
+                if file.name not in known:
+                    file.unlink(missing_ok=True)
+            if not known:
+                place.rmdir()
+
+    def _lock_of(self, study: str) -> threading.Lock:
+        return self._locks[hash(study) % LOCKS]
 
 
 def _header(content: bytes) -> pydicom.Dataset:

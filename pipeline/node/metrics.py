@@ -10,8 +10,9 @@ from prometheus_client.registry import Collector
 
 from scanweave import __version__
 from scanweave.pipeline.batch.entry import Outcome
+from scanweave.pipeline.node.delivery_ledger import Sending
 from scanweave.pipeline.node.inbox import GIGABYTE, Inbox
-from scanweave.pipeline.node.node_ledger import NodeLedger, Sending
+from scanweave.pipeline.node.node_ledger import NodeLedger
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

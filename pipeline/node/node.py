@@ -16,6 +16,7 @@ from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.receive import Receiver
+from scanweave.pipeline.node.retention import Retention
 from scanweave.pipeline.node.watch import Watch
 from scanweave.pipeline.node.web import WebServer
 from scanweave.pipeline.segment_settings import SegmentSettings, overrides_of
@@ -42,11 +43,13 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
             (folder / name).mkdir(exist_ok=True)
         log = log or NodeLog(folder)
         inbox = Inbox(folder, ledger, config.disk.least_free_gb)
+        inbox.clear()
         metrics = NodeMetrics()
         metrics.watch(ledger, inbox)
         commitments = Commitments(ledger, metrics, log)
         receiver = Receiver(config.receive, inbox, commitments, metrics, log)
-        dispatcher = Dispatcher(config, settings, ledger, metrics, log)
+        retention = Retention(config.keep, ledger, inbox, log)
+        dispatcher = Dispatcher(config, settings, ledger, retention, metrics, log)
         deliverers = [
             Deliverer(config, item, ledger, commitments, metrics, log, stopping) for item in config.destinations
         ]

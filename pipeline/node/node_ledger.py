@@ -5,16 +5,14 @@ All threads share one connection, one at a time; what a method has changed is on
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from scanweave.pipeline.batch.entry import Entry, Outcome, State
-from scanweave.pipeline.batch.ledger import Ledger
+from scanweave.pipeline.batch.entry import Entry, State
+from scanweave.pipeline.node.delivery_ledger import DeliveryLedger, Sending
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS arrivals (
@@ -29,11 +27,6 @@ CREATE TABLE IF NOT EXISTS versions (
     name TEXT PRIMARY KEY, study TEXT NOT NULL, number INTEGER NOT NULL, removed INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS versions_by_study ON versions (study, number);
-CREATE TABLE IF NOT EXISTS deliveries (
-    name TEXT NOT NULL, destination TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-    due REAL NOT NULL, changed REAL NOT NULL, reason TEXT, question TEXT, PRIMARY KEY (name, destination)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, destination, due);
 """
 
 
@@ -42,15 +35,6 @@ class Kind(StrEnum):
 
     IMAGE = "image"
     OTHER = "other"
-
-
-class Sending(StrEnum):
-    """State of a delivery: of one study's results to one destination. ASKED waits for storage commitment."""
-
-    QUEUED = "queued"
-    ASKED = "asked"
-    DELIVERED = "delivered"
-    UNDELIVERED = "undelivered"
 
 
 @dataclass(frozen=True)
@@ -66,30 +50,12 @@ class Arrival:
     images: int
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """Results of `name` that a destination does not have yet, or never got."""
-
-    name: str
-    destination: str
-    state: Sending
-    attempts: int
-    due: float
-    changed: float
-    reason: str | None
-
-
-class NodeLedger(Ledger):
-    """As `Ledger`, below `folder`."""
+class NodeLedger(DeliveryLedger):
+    """As `DeliveryLedger`."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, writing=True)
-        with self._changes() as database:
-            for statement in _TABLES.split(";\n"):
-                database.execute(statement)
-
-    def _all(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        return list(self._rows(query, values))
+        super().__init__(folder)
+        self._make(_TABLES)
 
     # what came in
 
@@ -132,6 +98,10 @@ class NodeLedger(Ledger):
         """Have a study taken as it is; False where nothing of it waits."""
         with self._changes() as database:
             return bool(database.execute("UPDATE arrivals SET forced = 1 WHERE study = ? AND open", (study,)).rowcount)
+
+    def instances(self, study: str) -> list[str]:
+        """All instances of a study."""
+        return [row["instance"] for row in self._all("SELECT instance FROM instances WHERE study = ?", (study,))]
 
     def images(self, study: str) -> list[str]:
         """The instances of a study that may be input, in the order of their keys."""
@@ -194,71 +164,44 @@ class NodeLedger(Ledger):
         found = self._all(query, (name, State.DONE))
         return str(found[0]["name"]) if found else None
 
-    # results on their way
+    # what may go
 
-    def end_and_send(self, name: str, outcome: Outcome, destinations: Sequence[str]) -> None:
-        """As `end`; results are due at `destinations` from now on."""
-        now = time.time()
-        with self._changes() as database:
-            self.end(name, outcome)
-            database.executemany(
-                "INSERT OR REPLACE INTO deliveries (name, destination, state, due, changed) VALUES (?, ?, ?, ?, ?)",
-                [(name, destination, Sending.QUEUED, now, now) for destination in destinations],
-            )
+    def settled(self, done_before: float, refused_before: float | None) -> list[str]:
+        """Studies of which nothing waits and nothing came since, and whose input is not needed any more.
 
-    def due(self, destination: str) -> Delivery | None:
-        """What `destination` waits for longest, where it is time to try."""
-        query = "SELECT * FROM deliveries WHERE destination = ? AND state IN (?, ?) AND due <= ? ORDER BY due LIMIT 1"
-        found = self._all(query, (destination, Sending.QUEUED, Sending.ASKED, time.time()))
-        return _delivery(found[0]) if found else None
-
-    def ask(self, name: str, destination: str, question: str, due: float) -> None:
-        """The destination has the results, and is asked `question`; without an answer by `due` they are sent again."""
+        Those that are done and delivered everywhere, before `done_before`; those that were refused or have failed
+        before `refused_before`, where it is given.
+        """
         query = (
-            "UPDATE deliveries SET state = ?, due = ?, question = ?, attempts = attempts + 1 "
-            "WHERE name = ? AND destination = ?"
+            "SELECT a.study FROM arrivals a WHERE NOT a.open AND a.latest < :done AND EXISTS "
+            "(SELECT 1 FROM versions v WHERE v.study = a.study) AND NOT EXISTS ("
+            "SELECT 1 FROM versions v JOIN studies s USING (name) WHERE v.study = a.study AND CASE s.state "
+            "WHEN 'done' THEN s.ended >= :done OR EXISTS (SELECT 1 FROM deliveries d WHERE d.name = v.name "
+            "AND d.state != 'delivered') WHEN 'refused' THEN s.ended >= :refused "
+            "WHEN 'failed' THEN s.ended >= :refused ELSE 1 END)"
         )
+        values = {"done": done_before, "refused": float("-inf") if refused_before is None else refused_before}
+        return [row["study"] for row in self._all(query, values)]
+
+    def forget_input(self, study: str) -> None:
+        """The instances of a study are about to be removed: one that comes again is a new one."""
         with self._changes() as database:
-            database.execute(query, (Sending.ASKED, due, question, name, destination))
+            database.execute("DELETE FROM instances WHERE study = ?", (study,))
+            database.execute("DELETE FROM arrivals WHERE study = ?", (study,))
 
-    def asked_for(self, question: str) -> Delivery | None:
-        """What a question was about that waits for its answer."""
-        found = self._all("SELECT * FROM deliveries WHERE question = ? AND state = ?", (question, Sending.ASKED))
-        return _delivery(found[0]) if found else None
-
-    def delivered(self, name: str, destination: str) -> None:
-        """The destination has said that it has the results."""
-        self._sending(name, destination, Sending.DELIVERED, 0.0, None)
-
-    def try_later(self, name: str, destination: str, due: float, reason: str) -> None:
-        """An attempt has failed; the next is not before `due`."""
-        self._sending(name, destination, Sending.QUEUED, due, reason)
-
-    def give_up(self, name: str, destination: str, reason: str) -> None:
-        """The last attempt has failed."""
-        self._sending(name, destination, Sending.UNDELIVERED, 0.0, reason)
-
-    def _sending(self, name: str, destination: str, state: Sending, due: float, reason: str | None) -> None:
+    def delivered_before(self, moment: float) -> list[str]:
+        """Versions of which every destination has the results since before `moment`."""
         query = (
-            "UPDATE deliveries SET state = ?, due = ?, reason = ?, changed = ?, "
-            "attempts = attempts + (state = 'queued') WHERE name = ? AND destination = ?"
+            "SELECT v.name FROM versions v JOIN studies s USING (name) WHERE s.state = 'done' AND s.ended < ? "
+            "AND NOT v.removed AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.name = v.name "
+            "AND (d.state != 'delivered' OR d.changed >= ?))"
         )
-        with self._changes() as database:
-            database.execute(query, (state, due, reason, time.time(), name, destination))
+        return [row["name"] for row in self._all(query, (moment, moment))]
 
-    def resend(self, name: str | None = None) -> int:
-        """Have what was not delivered (of one version, or all) tried again from the first attempt on; how many."""
-        query = "UPDATE deliveries SET state = ?, attempts = 0, due = ?, reason = NULL WHERE state = ?"
-        values: tuple[Any, ...] = (Sending.QUEUED, time.time(), Sending.UNDELIVERED)
-        if name is not None:
-            query, values = f"{query} AND name = ?", (*values, name)
+    def note_removed(self, name: str) -> None:
+        """The results of a version are gone."""
         with self._changes() as database:
-            return database.execute(query, values).rowcount
-
-    def deliveries(self, state: Sending | None = None) -> list[Delivery]:
-        """All, or those in one state, the latest change first."""
-        where, values = ("WHERE state = ?", (state,)) if state else ("", ())
-        return [_delivery(row) for row in self._all(f"SELECT * FROM deliveries {where} ORDER BY changed DESC", values)]
+            database.execute("UPDATE versions SET removed = 1 WHERE name = ?", (name,))
 
     def figures(self) -> Mapping[str, int]:
         """Counts for `/metrics`: instances that are here, studies that wait for more, deliveries by state."""
@@ -267,8 +210,3 @@ class NodeLedger(Ledger):
             row["state"]: row["n"] for row in self._all("SELECT state, count(*) n FROM deliveries GROUP BY state")
         }
         return {"instances": row["i"], "arriving": row["a"], **{str(state): states.get(state, 0) for state in Sending}}
-
-
-def _delivery(row: Any) -> Delivery:
-    return Delivery(row["name"], row["destination"], Sending(row["state"]), row["attempts"], row["due"], row["changed"],
-                    row["reason"])  # fmt: skip

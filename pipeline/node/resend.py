@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from scanweave.pipeline.node.config import NodeConfig
 from scanweave.pipeline.node.deliver import undelivered_folder
-from scanweave.pipeline.node.node_ledger import NodeLedger, Sending
+from scanweave.pipeline.node.delivery_ledger import Sending
+from scanweave.pipeline.node.node_ledger import NodeLedger
 
 
 def resend_undelivered(config: NodeConfig, name: str | None = None) -> int:

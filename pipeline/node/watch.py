@@ -9,10 +9,11 @@ from typing import Any
 from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.pipeline.batch.entry import State
 from scanweave.pipeline.batch.ledger import Row
+from scanweave.pipeline.node.delivery_ledger import Sending
 from scanweave.pipeline.node.dispatch import PAUSED, Dispatcher
 from scanweave.pipeline.node.inbox import Inbox
 from scanweave.pipeline.node.metrics import NodeMetrics
-from scanweave.pipeline.node.node_ledger import NodeLedger, Sending
+from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.receive import Receiver
 from scanweave.pipeline.node.resend import resend
