@@ -129,7 +129,9 @@ class Dispatcher:
             if self.readiness.is_ready(arrival):
                 entry = self._entry(arrival)
                 new = self.ledger.take(arrival.study, entry, arrival.latest)
-                self.log.audit("taken" if new else "known already", study=arrival.study, images=len(entry.files))
+                senders = " ".join(self.ledger.senders(arrival.study))
+                what = "taken" if new else "known already"
+                self.log.audit(what, study=arrival.study, images=len(entry.files), senders=senders)
 
     def _entry(self, arrival: Arrival) -> Entry:
         """What is there now; late instances make another version of the study."""

@@ -47,7 +47,7 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
         metrics = NodeMetrics()
         metrics.watch(ledger, inbox)
         commitments = Commitments(ledger, metrics, log)
-        receiver = Receiver(config.receive, inbox, commitments, metrics, log)
+        receiver = Receiver(config.receive, inbox, commitments, metrics, log, stopping)
         retention = Retention(config.keep, ledger, inbox, log)
         dispatcher = Dispatcher(config, settings, ledger, retention, metrics, log)
         deliverers = [

@@ -5,6 +5,7 @@ All threads share one connection, one at a time; what a method has changed is on
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,23 +109,29 @@ class NodeLedger(DeliveryLedger):
         query = "SELECT instance FROM instances WHERE study = ? AND kind = ? ORDER BY instance"
         return [row["instance"] for row in self._all(query, (study, Kind.IMAGE))]
 
+    def senders(self, study: str) -> list[str]:
+        """Who sent it."""
+        query = "SELECT DISTINCT sender FROM instances WHERE study = ? ORDER BY sender"
+        return [row["sender"] for row in self._all(query, (study,))]
+
     # versions of studies
 
     def take(self, study: str, entry: Entry, latest: float) -> bool:
         """Queue `entry`, made of what was there at `latest`, as the next version of `study`.
 
-        False, and nothing is changed but that nothing waits, where a version was made of the same already. One that
-        nobody has begun is replaced. What came meanwhile still waits.
+        False, and nothing is changed but that nothing waits, where a version was made of the same already, or of all
+        that there is and more, which was removed since. One that nobody has begun is replaced. What came meanwhile
+        still waits.
         """
         with self._changes() as database:
             query = "UPDATE arrivals SET open = 0, forced = 0 WHERE study = ? AND latest = ?"
             database.execute(query, (study, latest))
             query = (
-                "SELECT s.name, s.fingerprint, s.state FROM versions v JOIN studies s USING (name) WHERE v.study = ? "
-                "ORDER BY v.number DESC"
+                "SELECT s.name, s.fingerprint, s.state, s.source FROM versions v JOIN studies s USING (name) "
+                "WHERE v.study = ? ORDER BY v.number DESC"
             )
             known = database.execute(query, (study,)).fetchall()
-            if any(row["fingerprint"] == entry.fingerprint for row in known):
+            if any(row["fingerprint"] == entry.fingerprint or _holds(row, entry) for row in known):
                 return False
             for row in known:
                 if row["state"] == State.QUEUED:
@@ -210,3 +217,9 @@ class NodeLedger(DeliveryLedger):
             row["state"]: row["n"] for row in self._all("SELECT state, count(*) n FROM deliveries GROUP BY state")
         }
         return {"instances": row["i"], "arriving": row["a"], **{str(state): states.get(state, 0) for state in Sending}}
+
+
+def _holds(row: sqlite3.Row, entry: Entry) -> bool:
+    """Whether a version that is done was made of more than `entry`: a part of a study that was sent again."""
+    files = set(Entry.from_json(row["name"], row["fingerprint"], row["source"]).files)
+    return row["state"] == State.DONE and set(entry.files) < files

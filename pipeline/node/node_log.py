@@ -40,10 +40,6 @@ class NodeLog:
         self._log = _logger(logging.StreamHandler(stream or sys.stderr))
         self._audit = _logger(WatchedFileHandler(folder / AUDIT_FILE, encoding="utf-8"))
 
-    def debug(self, event: str, **facts: object) -> None:
-        """What is of interest to whoever looks for a defect."""
-        self._log.debug(event, extra={"facts": facts})
-
     def info(self, event: str, **facts: object) -> None:
         """Something went as it should."""
         self._log.info(event, extra={"facts": facts})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -28,11 +29,17 @@ class Receiver:
     """Listens from `start` to `stop`; what is acknowledged lies in the inbox."""
 
     def __init__(
-        self, config: Receive, inbox: Inbox, commitments: Commitments, metrics: NodeMetrics, log: NodeLog
+        self,
+        config: Receive,
+        inbox: Inbox,
+        commitments: Commitments,
+        metrics: NodeMetrics,
+        log: NodeLog,
+        stopping: threading.Event,
     ) -> None:
         self.config, self.inbox, self.metrics, self.log = config, inbox, metrics, log
         self.commitments = commitments
-        self.closing = False
+        self.stopping = stopping
         self._entity = AE(config.ae_title)
         self._entity.maximum_associations = config.max_associations
         self._entity.require_called_aet = True
@@ -73,8 +80,7 @@ class Receiver:
             raise EnvironmentFailure(Problem(Code.LISTEN_FAILED, message)) from error
 
     def stop(self, patience_s: float) -> None:
-        """Take nothing new; associations that are open may end what they have begun."""
-        self.closing = True
+        """Associations that are open may end what they have begun; since `stopping` was set none was taken."""
         deadline = time.monotonic() + patience_s
         while self.associations and time.monotonic() < deadline:
             time.sleep(LOOK_S)
@@ -82,10 +88,12 @@ class Receiver:
 
     def _requested(self, event: evt.Event) -> None:
         association = event.assoc
-        if self.closing or not self.inbox.has_room:
+        if self.stopping.is_set() or not self.inbox.has_room:
             association.acse.send_reject(*LOCAL_LIMIT)
             association.kill()
-            self.log.audit("rejected", sender=_sender(event), reason="closing" if self.closing else "disk nearly full")
+            self.log.audit(
+                "rejected", sender=_sender(event), reason="stopping" if self.stopping.is_set() else "disk nearly full"
+            )
         elif (request := association.requestor.primitive) and request.called_ae_title in self.config.called:
             association.acceptor.ae_title = request.called_ae_title  # one server, several names: pynetdicom knows one
 
@@ -114,7 +122,6 @@ class Receiver:
             self.metrics.refused(Code.INTERNAL)
             return NOT_UNDERSTOOD
         self.metrics.received(new=stored.new)
-        self.log.debug("received", study=stored.study, instance=stored.instance, sender=sender, new=stored.new)
         return SUCCESS
 
 

@@ -46,7 +46,7 @@ class Watch:
     def obstacles(self) -> list[str]:
         """Why instances are not taken, or studies not computed."""
         found = self.ailments()
-        if self.receiver.closing:
+        if self.receiver.stopping.is_set():
             found.append("stopping")
         if not self.inbox.has_room:
             found.append("the disk is nearly full")
