@@ -34,6 +34,8 @@ from study_copies import write_tiny_studies
 
 LONGEST_LIFE_S = 8.0
 """After which a run is killed at the latest, unless told otherwise; to start takes about two."""
+LIVES = 10
+"""After so many in one round they are twice as long: a machine that is slow today must get to its end too."""
 GONE_S = 30.0
 """Until processes of a batch that was killed have ended by themselves."""
 
@@ -57,10 +59,13 @@ def kill_at_random(
     while seen.kills < kills:
         out = room.folder / f"out-{seen.rounds}"
         before: dict[str, tuple[int, int]] = {}
+        lives = 0
         while True:
             process = room.start(out)
+            lives += 1
+            longest_s = longest_life_s * (1 + lives / LIVES)
             try:
-                process.communicate(timeout=chance.uniform(0.2, longest_life_s))
+                process.communicate(timeout=chance.uniform(0.2, longest_s) if seen.kills < kills else None)
                 ended = True
             except subprocess.TimeoutExpired:
                 whole_group = chance.random() < 0.5
