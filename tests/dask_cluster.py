@@ -69,7 +69,7 @@ def dask_cluster(folder: Path, *, tls: bool = False) -> Iterator[DaskCluster]:
     folder.mkdir()
     cluster = DaskCluster(folder, tls)
     if tls:
-        _make_certificate(folder)
+        make_certificate(folder)
     protocol = "tls" if tls else "tcp"
     file = folder / "scheduler.json"
     cluster.scheduler = cluster._start(
@@ -95,7 +95,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _make_certificate(folder: Path) -> None:
+def make_certificate(folder: Path) -> None:
     """One that is its own authority."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=scanweave-test",
                "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]  # fmt: skip

@@ -82,9 +82,21 @@ class Node:
         self.process.terminate()
         return self.process.wait(60)
 
-    def store(self, files: Sequence[Path], title: str = CALLER) -> subprocess.CompletedProcess[str]:
+    def store(
+        self, files: Sequence[Path], title: str = CALLER, options: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Send `files` by DCMTK's storescu; its status is not judged."""
-        command = [require_tool("storescu"), "-R", "-aet", title, "-aec", TITLE, LOOPBACK, str(self.dicom_port)]
+        command = [
+            require_tool("storescu"),
+            "-R",
+            *options,
+            "-aet",
+            title,
+            "-aec",
+            TITLE,
+            LOOPBACK,
+            str(self.dicom_port),
+        ]
         return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=120, check=False)
 
     def ask(self, path: str, body: Any = None, **headers: str) -> Any:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pydicom
 from batch_rooms import add_patient, wait_until
+from dask_cluster import make_certificate
 from node_rooms import CALLER, LOOPBACK, TITLE, Node, node
 from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
 pytest_plugins = ["study_fixtures"]
+TAKEN_WHOLE = {"quiet_s": 900, "complete_quiet_s": 0.5}
 
 
 def quick(small_bundle: Path) -> dict[str, object]:
@@ -70,7 +72,7 @@ def test_two_studies_interleaved_and_sent_twice_at_once(small_study: Path, small
 
 def test_what_was_acknowledged_survives_a_kill(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
     files = add_patient(small_study, tmp_path / "study", 1)
-    with node(tmp_path, **quick(small_bundle), taking={"quiet_s": 600, "complete_quiet_s": 0.5}) as running:
+    with node(tmp_path, **quick(small_bundle), taking=TAKEN_WHOLE) as running:
         entity = AE(CALLER)
         entity.add_requested_context(MRImageStorage)
         association = entity.associate(LOOPBACK, running.dicom_port, ae_title=TITLE)
@@ -108,7 +110,7 @@ def test_late_instances_make_a_new_result_that_names_the_old_one(
 
 def test_never_complete_is_reported(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
     files = [file for file in add_patient(small_study, tmp_path / "study", 1) if not file.name.startswith("flair")]
-    with node(tmp_path, **quick(small_bundle), taking={"quiet_s": 600, "complete_quiet_s": 0.5}) as running:
+    with node(tmp_path, **quick(small_bundle), taking=TAKEN_WHOLE) as running:
         assert running.store(files).returncode == 0
         (arriving,) = running.state()["arriving"]
         assert arriving["images"] == len(files)
@@ -130,3 +132,33 @@ def test_sigterm_lets_what_has_begun_end(small_study: Path, small_bundle: Path, 
         assert (folder / "result.json").exists()
         running.start()
         assert running.state()["counts"] == {"queued": 0, "running": 0, "done": 1, "refused": 0, "failed": 0}
+
+
+def test_only_with_a_certificate(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
+    files = add_patient(small_study, tmp_path / "study", 1)[:2]
+    make_certificate(tmp_path)
+    tls = {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key", "ca")}
+    with node(tmp_path, **quick(small_bundle), receive={"port": 0, "callers": [CALLER], "tls": tls}) as running:
+        assert running.store(files).returncode != 0, "without TLS"
+        options = ["+tls", tls["key"], tls["cert"], "+cf", tls["ca"]]
+        assert running.store(files, options=["+tla", "+cf", tls["ca"]]).returncode != 0, "without a certificate"
+        ran = running.store(files, options=options)
+        assert ran.returncode == 0, ran.stderr
+        assert kept(running) == 2
+
+
+def test_input_is_removed_once_everything_is_delivered(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
+    good = add_patient(small_study, tmp_path / "good", 1)
+    bad = add_patient(small_study, tmp_path / "bad", 2)
+    bad.pop(12)
+    config = {**quick(small_bundle), "keep": {"input_days": 0, "results_days": 0}, "taking": TAKEN_WHOLE}
+    with node(tmp_path, **config) as running:
+        assert running.store([*good, *bad]).returncode == 0
+        (waiting,) = [item["study"] for item in running.state()["arriving"] if item["images"] == len(bad)]
+        running.ask("/api/force", {"study": waiting})
+        wait_until(lambda: running.settled(2), 90)
+        wait_until(lambda: kept(running) == len(bad), 90)
+        assert not list((running.data / "results").iterdir()), "nobody wants them, and they need not be kept"
+        assert running.store(good).returncode == 0
+        wait_until(lambda: running.audit("known already"), 60)
+        assert running.state()["counts"]["done"] == 1, "it is not done again"

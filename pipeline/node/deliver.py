@@ -66,6 +66,10 @@ class Deliverer(threading.Thread):
         except NotDelivered as reason:
             self.metrics.sent(delivery.destination, delivered=False)
             self._not_delivered(delivery, str(reason), facts)
+        except EnvironmentFailure:
+            raise
+        except Exception as defect:  # or this thread would end, and nothing would be delivered any more
+            self._not_delivered(delivery, f"a defect of scanweave ({type(defect).__name__})", facts)
         else:
             self.ledger.delivered(delivery.name, delivery.destination)
             self.metrics.sent(delivery.destination, delivered=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import time
+from contextlib import suppress
 
 from scanweave import __version__
 from scanweave.errors import EnvironmentFailure, Problem
@@ -116,8 +117,9 @@ class Dispatcher:
     def _wait(self, stopping: threading.Event, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not stopping.is_set() and time.monotonic() < end:
-            self._beat()
-            self._take()
+            with suppress(EnvironmentFailure):  # which is why it waits
+                self._beat()
+                self._take()
             stopping.wait(STEP_S)
 
     def _beat(self) -> None:

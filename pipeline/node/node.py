@@ -19,6 +19,7 @@ from scanweave.pipeline.node.receive import Receiver
 from scanweave.pipeline.node.retention import Retention
 from scanweave.pipeline.node.watch import Watch
 from scanweave.pipeline.node.web import WebServer
+from scanweave.pipeline.result_folder import remove_unfinished
 from scanweave.pipeline.segment_settings import SegmentSettings, overrides_of
 
 ASSOCIATIONS_END_S = 30.0
@@ -41,6 +42,7 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
         ledger = open_parts.enter_context(owned(NodeLedger(folder), folder))
         for name in (INCOMING, RESULTS):
             (folder / name).mkdir(exist_ok=True)
+        remove_unfinished(folder / RESULTS)
         log = log or NodeLog(folder)
         inbox = Inbox(folder, ledger, config.disk.least_free_gb)
         inbox.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from scanweave.errors import ScanweaveError
 from scanweave.pipeline.node.config import Taking
 from scanweave.pipeline.node.node_ledger import Arrival, NodeLedger
 from scanweave.pipeline.study import inspect
@@ -31,7 +30,7 @@ class Readiness:
         try:
             found = inspect(self.incoming / arrival.study, bundle=self.bundle)
             complete = found.selection is not None and len(found.roles) == len(found.selection.assigned)
-        except ScanweaveError:
+        except Exception:  # damaged headers raise anything; when it is taken, the study is refused with a code
             complete = False
         self.ledger.note_look(arrival.study, arrival.images, complete=complete)
         return complete

@@ -12,7 +12,7 @@ from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 
 DAY_S = 86_400.0
-SWEEP_S = 60.0
+SWEEP_S = 20.0
 
 
 class Retention:
