@@ -41,6 +41,7 @@ class Counts:
     delivered_twice: int = 0
     half_files: int = 0
     identifiers_in_logs: int = 0
+    times_without_room: int = 0
     kills: int = 0
     seconds: float = 0.0
     troubles: dict[str, int] = field(default_factory=dict)

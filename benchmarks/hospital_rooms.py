@@ -145,6 +145,7 @@ class Hospital:
             "results_in_orthanc": len(set(found) - given),
             "delivered_twice": len(found) - len(set(found)) + len(names) - len(set(names)),
             "half_files": len(half),
+            "times_without_room": said.count("disk nearly full"),
             "identifiers_in_logs": sum(secret in said for secret in SECRETS),
         }
 

@@ -79,7 +79,7 @@ class SmallDisk:
 @contextmanager
 def small_disk(path: Path, megabytes: float) -> Iterator[SmallDisk]:
     """A disk of that size at `path`; needs root."""
-    path.mkdir()
+    path.mkdir(exist_ok=True)
     size = f"size={int(megabytes * 1024)}k"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(path)], check=True)
     try:
