@@ -21,7 +21,7 @@ RUN /opt/pip/bin/pip --python /opt/scanweave/bin/python install --no-cache-dir -
 COPY . ./
 RUN /opt/pip/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && /opt/pip/bin/pip --python /opt/scanweave/bin/python install --no-cache-dir --constraint constraints.txt \
-        "$(echo /wheels/scanweave-*.whl)[viewer,openvino,dask]"
+        "$(echo /wheels/scanweave-*.whl)[viewer,openvino,dask,node]"
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="scanweave" \

@@ -1,5 +1,6 @@
 """The node's configuration: every mistake in one line, and nothing started."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,13 @@ def test_no_configuration(tmp_path: Path, text: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     ran = run("node", tmp_path / "missing.yaml")
     assert (ran.exit_code, ran.codes) == (2, ["CONFIG_INVALID"])
+
+
+def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynetdicom", None)
+    ran = run("node", written(tmp_path, GOOD))
+    assert (ran.exit_code, ran.codes) == (5, ["ENVIRONMENT_INCOMPLETE"])
+    assert "scanweave[node]" in ran.lines[0]
 
 
 def test_check_names_every_peer_that_does_not_answer(tmp_path: Path) -> None:

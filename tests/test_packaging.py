@@ -83,9 +83,22 @@ def test_everything_that_is_imported_is_required() -> None:
     """An installed scanweave has nothing of the tests' extra."""
     setup = ConfigParser()
     setup.read(REPOSITORY / "setup.cfg")
-    required = {line.split(">=")[0].lower() for line in setup["options"]["install_requires"].split()}
+    required = _names(setup["options"]["install_requires"])
+    of_node = required | _names(setup["options.extras_require"]["node"])
+    files = [file for folder in MAPPED for file in tracked(folder) if file.suffix == ".py"]
+    node = [file for file in files if file.is_relative_to("pipeline/node")]
+    assert {"torch", "yaml"} <= _outside(sorted({*files} - {*node}), required)
+    assert {"pynetdicom", "starlette"} <= _outside(node, of_node)
+
+
+def _names(requirements: str) -> set[str]:
+    return {line.split(">=")[0].lower() for line in requirements.split()}
+
+
+def _outside(files: list[Path], required: set[str]) -> set[str]:
+    """Modules of others that `files` import, each of a package in `required`."""
     names: set[str] = set()
-    for path in (file for folder in MAPPED for file in tracked(folder) if file.suffix == ".py"):
+    for path in files:
         for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
@@ -93,8 +106,8 @@ def test_everything_that_is_imported_is_required() -> None:
                 names.add(str(node.module).split(".")[0])
     origin = metadata.packages_distributions()
     outside = names - set(sys.stdlib_module_names) - {"scanweave"} - OPTIONAL
-    assert {"torch", "yaml"} <= outside
     assert not {name for name in outside if not {item.lower() for item in origin.get(name, ())} & required}
+    return outside
 
 
 def test_every_requirement_is_pinned() -> None:

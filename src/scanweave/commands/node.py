@@ -6,13 +6,16 @@ import argparse
 import json
 import signal
 import threading
+from importlib.util import find_spec
 from types import FrameType
 
 from scanweave.commands.arguments import add_common, path
-from scanweave.errors import Code, Problem, UsageError
+from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
 
 HELP = "DICOM node: receives studies, segments them, sends results back"
 RESEND = "resend"
+EXTRA = ("dicomweb_client", "prometheus_client", "pydantic", "pynetdicom", "requests_toolbelt", "starlette", "uvicorn")
+"""Modules of the extra `node`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Until SIGTERM or Ctrl-C, after which what has begun may end; a second one ends it at once."""
+    _check_extra()
     from scanweave.pipeline.node.config_file import read_config
 
     words = list(options.words)
@@ -60,3 +64,9 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, stop)
     run_node(config, stopping)
     return 0
+
+
+def _check_extra() -> None:
+    if missing := [name for name in EXTRA if find_spec(name) is None]:
+        message = f"a node needs {', '.join(missing)}: pip install 'scanweave[node]'"
+        raise EnvironmentFailure(Problem(Code.ENVIRONMENT_INCOMPLETE, message))
