@@ -85,13 +85,16 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc_server(folder: Path) -> Iterator[Orthanc]:
-    """A server that keeps everything in `folder` and stops when the block ends; skipped where it is not installed."""
+def orthanc_server(folder: Path, **settings: Any) -> Iterator[Orthanc]:
+    """A server that keeps everything in `folder` and stops when the block ends; skipped where it is not installed.
+
+    `settings` go into its configuration.
+    """
     program = shutil.which("Orthanc", path=PROGRAM_FOLDER) or require_tool("Orthanc")
     plugin = _plugin()
     for _ in range(TRIES):
         server = Orthanc(_free_port(), _free_port(), "tests", secrets.token_hex(16), folder / "orthanc.log")
-        (folder / "orthanc.json").write_text(json.dumps(_configuration(server, folder, plugin)))
+        (folder / "orthanc.json").write_text(json.dumps(_configuration(server, folder, plugin) | settings))
         # The kernel ends it when the tests are killed.
         command = [require_tool("setpriv"), "--pdeathsig", "KILL", program, str(folder / "orthanc.json")]
         with server.log.open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
