@@ -7,7 +7,9 @@ from typing import Any
 
 import pydicom
 import pytest
+import yaml
 from batch_rooms import add_patient, wait_until
+from dask_cluster import dask_cluster
 from node_rooms import LOOPBACK, TITLE, Node, node
 from orthanc_server import ITS_FRIEND, ITS_NAME, Orthanc, orthanc_server
 from pynetdicom import AE, evt
@@ -59,6 +61,21 @@ def test_from_orthanc_and_back(orthanc: Orthanc, small_study: Path, small_bundle
         wait_until(lambda: running.settled(1), 30)
         assert orthanc.instances() - before == results, "its own results, and the same study again, change nothing"
         assert running.stop() == 0
+
+
+def test_check_asks_the_real_peers(orthanc: Orthanc, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(orthanc.password)
+    web = {"name": "web", "kind": "stow", "url": f"{orthanc.address}/dicom-web", "user": orthanc.user}
+    config = {"folder": "node", "receive": {"callers": ["X"]}, "destinations": [to(orthanc), web]}
+    path = tmp_path / "node.yaml"
+    path.write_text(yaml.safe_dump(config))
+    ran = run("node", "--check", path)
+    assert (ran.exit_code, ran.codes) == (5, ["PEER_UNREACHABLE"]) and "status 401" in ran.lines[0]
+    web["password_file"] = "password"
+    path.write_text(yaml.safe_dump(config))
+    ran = run("node", "--check", path, "--json")
+    assert ran.exit_code == 0, ran.lines
+    assert {"pacs", "web"} < set(json.loads(ran.out))
 
 
 def test_delivered_only_once_the_receiver_commits(
@@ -177,3 +194,20 @@ def test_what_is_not_taken_lies_in_undelivered_until_it_is_sent_again(
             assert not (running.data / "undelivered" / lost["study"]).exists()
     finally:
         pacs.stop()
+
+
+def test_a_cluster_computes(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "cluster", tls=True) as cluster:
+        cluster.add_worker("w1", SCANWEAVE_SITE_KEY="tests")
+        cluster.wait_for_workers(1)
+        tls = {name: str(tmp_path / "cluster" / f"{name}.pem") for name in ("ca", "cert", "key")}
+        segment = {"bundle": str(small_bundle), "scheduler": cluster.address, "scheduler_tls": tls}
+        with node(tmp_path, segment=segment) as running:
+            assert running.store(add_patient(small_study, tmp_path / "study", 6)).returncode == 0
+            wait_until(lambda: running.settled(1), 120)
+            assert running.state()["counts"]["done"] == 1
+            cluster.stop_scheduler()
+            assert running.store(add_patient(small_study, tmp_path / "second", 7)).returncode == 0
+            wait_until(lambda: running.ask("/readyz").status_code == 503, 120)
+            assert "SCHEDULER_UNREACHABLE" in running.ask("/readyz").text
+            assert running.state()["counts"]["failed"] == 0, "no study is to blame"

@@ -39,7 +39,7 @@ def ledger_record(out: Path, *, failed: bool = False, study: str | None = None) 
                 raise InputRefused(Problem(Code.INPUT_NOT_FOUND, "expected the name of a study in this ledger", study))
             record["study"] = _whole(row)
         elif failed:
-            record["studies"] = [_short(row) for row in ledger.rows(_TROUBLED)]
+            record["studies"] = [short_record(row) for row in ledger.rows(_TROUBLED)]
         else:
             record["codes"] = dict(Counter(row.code for row in ledger.rows(_TROUBLED)).most_common())
         return record | {"notice": RESEARCH_NOTICE}
@@ -68,7 +68,8 @@ def ledger_lines(record: dict[str, Any]) -> Iterator[str]:
     yield f"{RESEARCH_NOTICE}."
 
 
-def _short(row: Row) -> dict[str, Any]:
+def short_record(row: Row) -> dict[str, Any]:
+    """How a study stands, in a few words."""
     return {
         "study": row.entry.name,
         "state": str(row.state),

@@ -9,6 +9,7 @@ from typing import Any
 from scanweave import RESEARCH_NOTICE, __version__
 from scanweave.pipeline.batch.entry import State
 from scanweave.pipeline.batch.ledger import Row
+from scanweave.pipeline.batch.ledger_text import short_record
 from scanweave.pipeline.node.delivery_ledger import Sending
 from scanweave.pipeline.node.dispatch import PAUSED, Dispatcher
 from scanweave.pipeline.node.inbox import Inbox
@@ -103,12 +104,7 @@ class Watch:
 
 def _shown(row: Row) -> dict[str, Any]:
     result = row.result
-    return {
-        "study": row.entry.name,
-        "state": str(row.state),
-        "code": row.code,
-        "message": row.message,
-        "attempts": row.attempts + row.interrupted,
+    return short_record(row) | {
         "begun": row.begun,
         "ended": row.ended,
         "volume_ml": result.get("volume_ml"),
