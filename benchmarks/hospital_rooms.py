@@ -123,11 +123,16 @@ class Hospital:
             time.sleep(0.5)
 
     def count(self) -> dict[str, int]:
-        """Of the ledger, the disks, Orthanc and the logs."""
+        """Of the ledger (each study's latest version), the disks, Orthanc and the logs."""
         import sqlite3
 
         database = sqlite3.connect(f"file:{self.node.data / 'ledger.sqlite'}?mode=ro", uri=True)
-        states = dict(database.execute("SELECT state, count(*) FROM studies GROUP BY state").fetchall())
+        latest = "SELECT study, max(number) number FROM versions GROUP BY study"
+        query = (
+            f"SELECT s.state, count(*) FROM ({latest}) JOIN versions v USING (study, number) "
+            "JOIN studies s USING (name) GROUP BY s.state"
+        )
+        states = dict(database.execute(query).fetchall())
         names = [name for (name,) in database.execute("SELECT name FROM studies")]
         database.close()
         results = [pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID

@@ -26,7 +26,10 @@ LEASE_S = 120.0
 
 @dataclass(frozen=True)
 class Row:
-    """One study's row; times are seconds since 1970, UTC."""
+    """One study's row; times are seconds since 1970, UTC.
+
+    `attempts` were ended by the study itself or are not ended yet; `interrupted` ones were ended with their batch.
+    """
 
     entry: Entry
     state: State
@@ -162,10 +165,11 @@ class Ledger:
             return database.execute(query, (pass_number, State.QUEUED, State.RUNNING)).rowcount
 
     def take_up(self) -> None:
-        """Queue again what a batch that was killed has left running, behind what nobody has tried."""
+        """Queue again what a batch that was killed has left running, behind what nobody has tried: no fault of theirs."""
         with self._changes() as database:
             database.execute(
-                "UPDATE studies SET state = ?, leased = NULL, interrupted = interrupted + 1 WHERE state = ?",
+                "UPDATE studies SET state = ?, leased = NULL, attempts = attempts - 1, interrupted = interrupted + 1 "
+                "WHERE state = ?",
                 (State.QUEUED, State.RUNNING),
             )
 
