@@ -165,7 +165,7 @@ class Ledger:
             return database.execute(query, (pass_number, State.QUEUED, State.RUNNING)).rowcount
 
     def take_up(self) -> None:
-        """Queue again what a batch that was killed has left running, behind what nobody has tried: no fault of theirs."""
+        """Queue again what a killed batch has left running, behind what nobody has tried; it has lost no attempt."""
         with self._changes() as database:
             database.execute(
                 "UPDATE studies SET state = ?, leased = NULL, attempts = attempts - 1, interrupted = interrupted + 1 "
