@@ -127,7 +127,11 @@ class Dispatcher:
         self.run.renew()
 
     def _take(self) -> None:
+        """For a while: whoever computes must not wait until thousands of headers were looked at."""
+        end = time.monotonic() + STEP_S
         for arrival in self.ledger.arrivals():
+            if time.monotonic() > end:
+                return
             if self.readiness.is_ready(arrival):
                 entry = self._entry(arrival)
                 new = self.ledger.take(arrival.study, entry, arrival.latest)

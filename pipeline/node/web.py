@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 import socket
 import threading
@@ -132,7 +133,10 @@ class WebServer:
     async def _act(self, request: Request) -> Response:
         if OWN_HEADER not in request.headers:
             return PlainTextResponse(f"the header {OWN_HEADER} is missing", 403)
-        given: Any = await request.json() if int(request.headers.get("content-length", 0)) else {}
+        try:
+            given: Any = json.loads(await request.body() or "{}")
+        except ValueError:
+            return PlainTextResponse("expected JSON", 400)
         study = str(given.get("study", "")) if isinstance(given, dict) else ""
         try:
             done = await run_in_threadpool(self.watch.act, request.path_params["action"], study)
