@@ -26,6 +26,8 @@ from hospital_troubles import TROUBLES
 from proof_rooms import small_disk
 
 SENDERS = 8
+ENOUGH_MB = 100.0
+"""That somebody frees in the end."""
 
 
 @dataclass
@@ -70,6 +72,8 @@ def prove(place: Hospital, kills: int, seed: int, patience_s: float) -> Counts:
     calm.set()
     for trouble in troubles:
         trouble.join()
+    if place.disk is not None:
+        place.disk.grow(ENOUGH_MB)
     place.ensure_running()
     place.wait_until_quiet(patience_s)
     exit_code = place.node.stop()
