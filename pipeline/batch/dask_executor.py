@@ -127,7 +127,8 @@ class DaskExecutor(Executor):
         cluster = self._client.cluster
         with suppress(Exception):  # of a scheduler that is gone
             self._client.cancel(futures, force=True)
-        self._client.close()
+        with suppress(Exception):  # what stopped the client from reaching it again comes up here once more
+            self._client.close()
         if cluster is not None:
             cluster.close()
 
@@ -139,7 +140,8 @@ def _client(settings: BatchSettings) -> Client:
     except ImportError as error:
         message = "--executor dask needs Dask: pip install 'scanweave[dask]'"
         raise EnvironmentFailure(Problem(Code.ENVIRONMENT_INCOMPLETE, message)) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it has a code
+    for name in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it has a code
     if settings.scheduler is None:
         local = LocalCluster(
             n_workers=settings.workers or thread_count(), threads_per_worker=1, processes=True, dashboard_address=None
