@@ -40,7 +40,7 @@ class Counts:
     failed: int = 0
     results_expected: int = 0
     results_in_orthanc: int = 0
-    delivered_twice: int = 0
+    duplicates: int = 0
     half_files: int = 0
     identifiers_in_logs: int = 0
     times_without_room: int = 0
@@ -51,7 +51,7 @@ class Counts:
     @property
     def agree(self) -> bool:
         """Nothing lost, nothing twice, nothing half, nothing told."""
-        wrong = (self.delivered_twice, self.half_files, self.identifiers_in_logs)
+        wrong = (self.duplicates, self.half_files, self.identifiers_in_logs)
         return (
             self.sent == self.done + self.refused + self.failed
             and self.results_expected == self.results_in_orthanc

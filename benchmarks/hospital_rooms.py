@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,11 +22,11 @@ from batch_rooms import add_patient
 from node_rooms import LOOPBACK, TITLE, Node
 from orthanc_server import ITS_FRIEND, ITS_NAME, Orthanc, orthanc_server
 from proof_rooms import SmallDisk
+from studies import SECRETS, UID
 from study_fixtures import make_small_bundle, make_small_study
 
 from scanweave.pipeline.phantom_dicom import write_phantom_study
 
-SECRETS = ("PHANTOM", "Phantom^", "ID-4711")
 BAD_EVERY = 5
 """Each fifth study lacks a slice, and is refused."""
 
@@ -133,12 +133,11 @@ class Hospital:
             "JOIN studies s USING (name) GROUP BY s.state"
         )
         states = dict(database.execute(query).fetchall())
-        names = [name for (name,) in database.execute("SELECT name FROM studies")]
         database.close()
-        results = [pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID
-                   for path in self.node.data.glob("results/*/*.dcm")]  # fmt: skip
+        results = _uids(self.node.data.glob("results/*/*.dcm"))
         given = {uid for files in self.patients for uid in _uids(files)}
-        found = [item["MainDicomTags"]["SOPInstanceUID"] for item in self.orthanc.ask("/instances?expand")]
+        found = {item["MainDicomTags"]["SOPInstanceUID"] for item in self.orthanc.ask("/instances?expand")} - given
+        done = [entry["study"] for entry in self.node.audit("ended") if entry["state"] == "done"]
         said = self.node.log.read_text() + (self.node.data / "audit.jsonl").read_text()
         half = [path for path in self.node.data.rglob("*") if path.name.endswith(".part") or ".scanweave-" in path.name]
         return {
@@ -146,18 +145,18 @@ class Hospital:
             "done": states.get("done", 0),
             "refused": states.get("refused", 0),
             "failed": states.get("failed", 0),
-            "results_expected": len(set(results)),
-            "results_in_orthanc": len(set(found) - given),
-            "delivered_twice": len(found) - len(set(found)) + len(names) - len(set(names)),
+            "results_expected": len(results),
+            "results_in_orthanc": len(found & results),
+            "duplicates": len(found - results) + len(done) - len(set(done)),
             "half_files": len(half),
             "times_without_room": said.count("disk nearly full"),
-            "identifiers_in_logs": sum(secret in said for secret in SECRETS),
+            "identifiers_in_logs": sum(secret in said for secret in SECRETS) + len(UID.findall(said)),
         }
 
 
-def _uids(files: list[Path]) -> list[str]:
+def _uids(files: Iterable[Path]) -> set[str]:
     tags = ["SOPInstanceUID"]
-    return [str(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags).SOPInstanceUID) for file in files]
+    return {str(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags).SOPInstanceUID) for file in files}
 
 
 @contextmanager

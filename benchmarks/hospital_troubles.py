@@ -111,14 +111,16 @@ class SentAgain(Trouble):
 
 
 class PacsDown(Trouble):
-    """The line to the PACS is cut in the middle of a sentence, and comes back."""
+    """The line to the PACS is cut in the middle of a sentence, and comes back; now and then only after a minute."""
 
     pause_s = (4.0, 10.0)
+    minute_every = 8
 
     def happen(self) -> None:
         """As `Trouble`."""
         self.place.line.hang_up()
-        self.calm.wait(self.chance.uniform(2.0, 8.0))
+        long = self.times % self.minute_every == self.minute_every - 1
+        self.calm.wait(60.0 if long else self.chance.uniform(2.0, 8.0))
         self.place.line.cut.clear()
 
 

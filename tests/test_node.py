@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 import yaml
 from batch_rooms import add_patient, wait_until
 from dask_cluster import dask_cluster
-from node_rooms import LOOPBACK, TITLE, Node, node
+from node_pacs import Pacs
+from node_rooms import CALLER, LOOPBACK, TITLE, Node, node
 from orthanc_server import ITS_FRIEND, ITS_NAME, Orthanc, orthanc_server
-from pynetdicom import AE, evt
 from studies import run
 
 pytest_plugins = ["study_fixtures"]
@@ -131,31 +132,6 @@ def test_stow_says_of_each_instance_whether_it_was_stored(
         assert running.ask("/dicom-web/studies", {"no": "DICOM"}).status_code == 415
 
 
-class Pacs:
-    """A storage SCP on loopback, which does what the test says."""
-
-    def __init__(self, classes: list[str], status: int = 0) -> None:
-        self.status, self.got = status, set[str]()
-        self.entity = AE("PACS")
-        for uid in classes:
-            self.entity.add_supported_context(uid)
-        self.server: Any = None
-        self.port = 0
-
-    def start(self) -> None:
-        handlers = [(evt.EVT_C_STORE, self._store)]
-        self.server = self.entity.start_server((LOOPBACK, self.port), block=False, evt_handlers=handlers)
-        self.port = self.server.server_address[1]
-
-    def _store(self, event: evt.Event) -> int:
-        if not self.status:
-            self.got.add(event.request.AffectedSOPInstanceUID)
-        return self.status
-
-    def stop(self) -> None:
-        self.entity.shutdown()
-
-
 BOTH = [pydicom.uid.SegmentationStorage, pydicom.uid.Comprehensive3DSRStorage]
 
 
@@ -168,30 +144,61 @@ def test_what_is_not_taken_lies_in_undelivered_until_it_is_sent_again(
 ) -> None:
     files = add_patient(small_study, tmp_path / "study", 5)
     pacs = Pacs(classes or [pydicom.uid.CTImageStorage], status)
+    with sending_to(pacs, small_bundle, tmp_path) as running:
+        assert running.store(files).returncode == 0
+        wait_until(lambda: running.settled(1), 90)
+        (lost,) = running.state()["undelivered"]
+        assert lost["attempts"] == 3 and reason in lost["reason"]
+        place = running.data / "undelivered" / lost["study"] / "pacs"
+        assert {path.name for path in place.iterdir()} == {"segmentation.dcm", "measurements.dcm", "reason.txt"}
+        assert reason in (place / "reason.txt").read_text()
+        for uid in BOTH:
+            pacs.entity.add_supported_context(uid)
+        pacs.status = 0
+        pacs.stop()
+        pacs.start()
+        ran = run("node", "resend", tmp_path / "node.yaml", "--json")
+        assert json.loads(ran.out) == {"queued": 1}
+        wait_until(lambda: running.settled(1) and not running.state()["undelivered"], 30)
+        assert len(pacs.got) == 2
+        assert not (running.data / "undelivered" / lost["study"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("commitment", "reason"),
+    [
+        ("refuses", "does not take a request for storage commitment"),
+        ("silent", "did not say in time that it keeps them"),
+        ("fails", "does not keep 2 instances (0x0112)"),
+    ],
+)
+def test_what_nobody_commits_to_keep_is_not_sent_for_ever(
+    small_study: Path, small_bundle: Path, tmp_path: Path, commitment: str, reason: str
+) -> None:
+    pacs = Pacs(BOTH, commitment=commitment)
+    with sending_to(pacs, small_bundle, tmp_path) as running:
+        pacs.node_port = running.dicom_port
+        assert running.store(add_patient(small_study, tmp_path / "study", 5)).returncode == 0
+        wait_until(lambda: running.settled(1), 90)
+        (lost,) = running.state()["undelivered"]
+        assert lost["attempts"] == 3 and reason in lost["reason"]
+        assert len(pacs.got) == 2 and not running.audit("delivered") and not running.audit("committed")
+        assert (
+            f"{reason}\nafter 3 attempts"
+            in (running.data / "undelivered" / lost["study"] / "pacs" / "reason.txt").read_text()
+        )
+
+
+@contextmanager
+def sending_to(pacs: Pacs, small_bundle: Path, folder: Path) -> Iterator[Node]:
+    """A node that tries three times, quickly."""
     pacs.start()
     try:
-        config = {"segment": {"bundle": str(small_bundle), "workers": 1},
-                  "destinations": [{"name": "pacs", "kind": "dicom", "ae_title": "PACS", "host": LOOPBACK,
-                                    "port": pacs.port}],
-                  "delivery": {"attempts": 3, "first_wait_s": 0.1, "longest_wait_s": 0.3}}  # fmt: skip
-        with node(tmp_path, **config) as running:
-            assert running.store(files).returncode == 0
-            wait_until(lambda: running.settled(1), 90)
-            (lost,) = running.state()["undelivered"]
-            assert lost["attempts"] == 3 and reason in lost["reason"]
-            place = running.data / "undelivered" / lost["study"] / "pacs"
-            assert {path.name for path in place.iterdir()} == {"segmentation.dcm", "measurements.dcm", "reason.txt"}
-            assert reason in (place / "reason.txt").read_text()
-            for uid in BOTH:
-                pacs.entity.add_supported_context(uid)
-            pacs.status = 0
-            pacs.stop()
-            pacs.start()
-            ran = run("node", "resend", tmp_path / "node.yaml", "--json")
-            assert json.loads(ran.out) == {"queued": 1}
-            wait_until(lambda: running.settled(1) and not running.state()["undelivered"], 30)
-            assert len(pacs.got) == 2
-            assert not (running.data / "undelivered" / lost["study"]).exists()
+        delivery = {"attempts": 3, "first_wait_s": 0.1, "longest_wait_s": 0.3, "commitment_wait_s": 1}
+        config = {"segment": {"bundle": str(small_bundle), "workers": 1}, "destinations": [pacs.destination()],
+                  "receive": {"port": 0, "callers": [CALLER, "PACS"]}, "delivery": delivery}  # fmt: skip
+        with node(folder, **config) as running:
+            yield running
     finally:
         pacs.stop()
 

@@ -69,6 +69,17 @@ def test_no_configuration(tmp_path: Path, text: str) -> None:
     assert (ran.exit_code, set(ran.codes)) == (2, {"CONFIG_INVALID"})
 
 
+def test_certificates_that_cannot_be_used_are_found_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("no certificate")
+    tls = dict.fromkeys(("cert", "key", "ca"), "none.pem")
+    pacs = {"kind": "dicom", "name": "x", "ae_title": "X", "host": LOOPBACK, "port": 104, "tls": tls}
+    for change in ({"destinations": [pacs]}, {"receive": {"callers": ["PACS"], "tls": tls}}):
+        for options in ((), ("--check",)):
+            ran = run("node", *options, written(tmp_path, GOOD | change))
+            assert (ran.exit_code, ran.codes) == (5, ["CERTIFICATE_INVALID"])
+            assert not (tmp_path / "node").exists()
+
+
 def test_no_file(tmp_path: Path) -> None:
     ran = run("node", tmp_path / "missing.yaml")
     assert (ran.exit_code, ran.codes) == (2, ["CONFIG_INVALID"])

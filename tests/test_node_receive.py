@@ -38,7 +38,7 @@ def test_who_may_send_and_what(small_study: Path, small_bundle: Path, tmp_path: 
         assert second.is_rejected, "one more than it takes at once"
         broken = pydicom.dcmread(files[1])
         del broken.StudyInstanceUID
-        assert known.send_c_store(broken).Status == 0xA900
+        assert known.send_c_store(broken).Status == 0xC000
         assert known.send_c_store(pydicom.dcmread(files[1])).Status == 0
         known.release()
         assert kept(running) == 2

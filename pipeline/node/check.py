@@ -10,7 +10,7 @@ from scanweave.pipeline.node import store_scu, stow_out
 from scanweave.pipeline.node.config import Destination, DicomDestination, NodeConfig, StowDestination
 from scanweave.pipeline.node.node import batch_settings
 from scanweave.pipeline.node.not_delivered import NotDelivered
-from scanweave.pipeline.node.tls import server_context
+from scanweave.pipeline.node.tls import check_certificates
 from scanweave.pipeline.segment_settings import overrides_of
 
 
@@ -24,8 +24,7 @@ def check_peers(config: NodeConfig) -> Mapping[str, str]:
         answer, or would not take results.
     """
     overrides_of(batch_settings(config.segment).segment)
-    if config.receive.tls:
-        server_context(config.receive.tls)
+    check_certificates(config)
     answers = {"configuration": f"valid; everything is kept in {expanded(config.folder)}"}
     problems = []
     for destination in config.destinations:

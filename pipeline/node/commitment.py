@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from pynetdicom import evt
@@ -10,6 +9,7 @@ from pynetdicom import evt
 from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
+from scanweave.pipeline.node.setback import Setbacks
 
 SUCCESS, NO_SUCH_ARGUMENT = 0x0000, 0x0114
 """Of N-EVENT-REPORT (PS3.7 10.1.1)."""
@@ -18,8 +18,8 @@ SUCCESS, NO_SUCH_ARGUMENT = 0x0000, 0x0114
 class Commitments:
     """Takes the answers, over whichever association they come."""
 
-    def __init__(self, ledger: NodeLedger, metrics: NodeMetrics, log: NodeLog) -> None:
-        self.ledger, self.metrics, self.log = ledger, metrics, log
+    def __init__(self, ledger: NodeLedger, setbacks: Setbacks, metrics: NodeMetrics, log: NodeLog) -> None:
+        self.ledger, self.setbacks, self.metrics, self.log = ledger, setbacks, metrics, log
 
     @property
     def handlers(self) -> list[Any]:
@@ -36,11 +36,9 @@ class Commitments:
         failed = said.get("FailedSOPSequence") or []
         if failed:
             reasons = sorted({f"0x{int(item.get('FailureReason', 0)):04X}" for item in failed})
-            reason = f"it does not keep {len(failed)} instances ({', '.join(reasons)})"
-            self.ledger.try_later(delivery.name, delivery.destination, time.time(), reason)
-            self.log.warning("not committed", **facts, reason=reason)
+            self.setbacks.note(delivery, f"it does not keep {len(failed)} instances ({', '.join(reasons)})")
         else:
             self.ledger.delivered(delivery.name, delivery.destination)
+            self.metrics.sent(delivery.destination, delivered=True)
             self.log.audit("committed", **facts)
-        self.metrics.sent(delivery.destination, delivered=not failed)
         return SUCCESS, None

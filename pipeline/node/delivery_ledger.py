@@ -39,9 +39,12 @@ class Delivery:
     destination: str
     state: Sending
     attempts: int
-    due: float
-    changed: float
     reason: str | None
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried, the present one among them: `attempts` has that once it is asked about."""
+        return self.attempts + (self.state is Sending.QUEUED)
 
 
 class DeliveryLedger(Ledger):
@@ -125,5 +128,4 @@ class DeliveryLedger(Ledger):
 
 
 def _delivery(row: Any) -> Delivery:
-    return Delivery(row["name"], row["destination"], Sending(row["state"]), row["attempts"], row["due"], row["changed"],
-                    row["reason"])  # fmt: skip
+    return Delivery(row["name"], row["destination"], Sending(row["state"]), row["attempts"], row["reason"])

@@ -19,13 +19,13 @@ from scanweave.pipeline.batch.run import StudyRun
 from scanweave.pipeline.batch.settings import BatchSettings
 from scanweave.pipeline.batch.temporary import private_folder
 from scanweave.pipeline.node.config import NodeConfig
-from scanweave.pipeline.node.deliver import RESULTS
 from scanweave.pipeline.node.inbox import INCOMING
 from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import Arrival, NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.readiness import Readiness
 from scanweave.pipeline.node.retention import Retention
+from scanweave.pipeline.node.setback import RESULTS
 from scanweave.pipeline.outputs import OUTPUTS
 
 STEP_S = 0.5

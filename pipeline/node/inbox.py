@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -42,16 +41,14 @@ _TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID
 
 
 class NotStorable(Exception):
-    """An instance that is not what it should be; the text is for the log and names no identifier."""
+    """An instance that is not what it should be; the text is for the log and names no identifier.
 
+    `understood` where it is DICOM, of a class that is not taken.
+    """
 
-@dataclass(frozen=True)
-class Stored:
-    """What became of an instance: the keyed hashes of its study and of itself; `new` where it was not there before."""
-
-    study: str
-    instance: str
-    new: bool
+    def __init__(self, reason: str, *, understood: bool = False) -> None:
+        super().__init__(reason)
+        self.understood = understood
 
 
 class Inbox:
@@ -73,8 +70,10 @@ class Inbox:
         """Whether the disk is far enough from full."""
         return self.free_gb >= self.least_free_gb
 
-    def store(self, content: bytes, sender: str) -> Stored:
+    def store(self, content: bytes, sender: str) -> bool:
         """Keep a DICOM file (PS3.10): when this returns it is whole on the disk and in the ledger.
+
+        False where it was there before.
 
         Raises
         ------
@@ -87,7 +86,7 @@ class Inbox:
         study, instance = pseudonym(str(header.StudyInstanceUID)), pseudonym(str(header.SOPInstanceUID))
         kind = _kind(header)
         if self.ledger.has_instance(instance):
-            return Stored(study, instance, new=False)
+            return False
         place = self.folder / study
         with (
             self._lock_of(study),
@@ -100,7 +99,7 @@ class Inbox:
                 stream.write(content)
             flush_names(place)
             self.ledger.receive(instance, study, kind, sender)
-        return Stored(study, instance, new=True)
+        return True
 
     def remove(self, study: str) -> None:
         """Take a study away, from the ledger first: an instance that the ledger has must be there."""
@@ -110,13 +109,13 @@ class Inbox:
 
     def clear(self) -> None:
         """Before anybody sends: take away what a node that was killed had not acknowledged, or was removing."""
-        for place in self.folder.iterdir():
+        for place in (entry for entry in self.folder.iterdir() if entry.is_dir()):
             known = {f"{instance}.dcm" for instance in self.ledger.instances(place.name)}
             for file in place.iterdir():
-                if file.name not in known:
+                if file.name not in known and not file.is_dir():
                     file.unlink(missing_ok=True)
             if not known:
-                place.rmdir()
+                shutil.rmtree(place, ignore_errors=True)
 
     def _lock_of(self, study: str) -> threading.Lock:
         return self._locks[hash(study) % LOCKS]
@@ -138,4 +137,4 @@ def _kind(header: pydicom.Dataset) -> Kind:
         return Kind.IMAGE
     if header.SOPClassUID in OTHER_CLASSES:
         return Kind.OTHER
-    raise NotStorable("this kind of instance is not taken")
+    raise NotStorable("this kind of instance is not taken", understood=True)

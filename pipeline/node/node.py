@@ -9,14 +9,17 @@ from scanweave.pipeline.batch.owner import locked, owned
 from scanweave.pipeline.batch.settings import BatchSettings
 from scanweave.pipeline.node.commitment import Commitments
 from scanweave.pipeline.node.config import NodeConfig, Segmenting
-from scanweave.pipeline.node.deliver import RESULTS, Deliverer
+from scanweave.pipeline.node.deliver import Deliverer
 from scanweave.pipeline.node.dispatch import Dispatcher
 from scanweave.pipeline.node.inbox import INCOMING, Inbox
+from scanweave.pipeline.node.intake import Intake
 from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.receive import Receiver
 from scanweave.pipeline.node.retention import Retention
+from scanweave.pipeline.node.setback import RESULTS, Setbacks
+from scanweave.pipeline.node.tls import check_certificates
 from scanweave.pipeline.node.watch import Watch
 from scanweave.pipeline.node.web import WebServer
 from scanweave.pipeline.result_folder import remove_unfinished
@@ -36,6 +39,7 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
     """
     settings = batch_settings(config.segment)
     overrides_of(settings.segment)
+    check_certificates(config)
     folder = config.folder
     with ExitStack() as open_parts:
         open_parts.enter_context(locked(folder))
@@ -48,14 +52,17 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
         inbox.clear()
         metrics = NodeMetrics()
         metrics.watch(ledger, inbox)
-        commitments = Commitments(ledger, metrics, log)
-        receiver = Receiver(config.receive, inbox, commitments, metrics, log, stopping)
+        setbacks = Setbacks(config, ledger, metrics, log)
+        commitments = Commitments(ledger, setbacks, metrics, log)
+        intake = Intake(inbox, metrics, log)
+        receiver = Receiver(config.receive, intake, commitments, log, stopping)
         retention = Retention(config.keep, ledger, inbox, log)
         dispatcher = Dispatcher(config, settings, ledger, retention, metrics, log)
         deliverers = [
-            Deliverer(config, item, ledger, commitments, metrics, log, stopping) for item in config.destinations
+            Deliverer(config, item, ledger, commitments, setbacks, metrics, log, stopping)
+            for item in config.destinations
         ]
-        web = WebServer(config.web, Watch(ledger, inbox, receiver, dispatcher, metrics, log))
+        web = WebServer(config.web, Watch(ledger, intake, receiver, dispatcher, metrics, log))
         web.start()
         open_parts.callback(web.stop)
         receiver.start()

@@ -17,11 +17,11 @@ from scanweave.pipeline.node.delivery_ledger import DeliveryLedger, Sending
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS arrivals (
-    study TEXT PRIMARY KEY, began REAL NOT NULL, latest REAL NOT NULL, open INTEGER NOT NULL DEFAULT 1,
+    study TEXT PRIMARY KEY, latest REAL NOT NULL, open INTEGER NOT NULL DEFAULT 1,
     forced INTEGER NOT NULL DEFAULT 0, looked_at INTEGER NOT NULL DEFAULT 0, complete INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS instances (
-    instance TEXT PRIMARY KEY, study TEXT NOT NULL, kind TEXT NOT NULL, sender TEXT NOT NULL, received REAL NOT NULL
+    instance TEXT PRIMARY KEY, study TEXT NOT NULL, kind TEXT NOT NULL, sender TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS instances_by_study ON instances (study);
 CREATE TABLE IF NOT EXISTS versions (
@@ -43,7 +43,6 @@ class Arrival:
     """A study of which instances have come; times are seconds since 1970. `images` counts those that may be input."""
 
     study: str
-    began: float
     latest: float
     forced: bool
     looked_at: int
@@ -66,15 +65,14 @@ class NodeLedger(DeliveryLedger):
 
     def receive(self, instance: str, study: str, kind: Kind, sender: str) -> None:
         """An instance lies whole on the disk: its study waits for more, or has changed."""
-        now = time.time()
         with self._changes() as database:
-            query = "INSERT OR IGNORE INTO instances VALUES (?, ?, ?, ?, ?)"
-            new = database.execute(query, (instance, study, kind, sender, now)).rowcount
+            query = "INSERT OR IGNORE INTO instances VALUES (?, ?, ?, ?)"
+            new = database.execute(query, (instance, study, kind, sender)).rowcount
             if kind is Kind.IMAGE and new:
                 database.execute(
-                    "INSERT INTO arrivals (study, began, latest) VALUES (?, ?, ?) ON CONFLICT (study) DO UPDATE SET "
-                    "began = CASE open WHEN 1 THEN began ELSE excluded.began END, latest = excluded.latest, open = 1",
-                    (study, now, now),
+                    "INSERT INTO arrivals (study, latest) VALUES (?, ?) "
+                    "ON CONFLICT (study) DO UPDATE SET latest = excluded.latest, open = 1",
+                    (study, time.time()),
                 )
 
     def arrivals(self) -> list[Arrival]:
@@ -84,7 +82,7 @@ class NodeLedger(DeliveryLedger):
             "FROM arrivals a WHERE a.open ORDER BY a.latest"
         )
         return [
-            Arrival(row["study"], row["began"], row["latest"], bool(row["forced"]), row["looked_at"],
+            Arrival(row["study"], row["latest"], bool(row["forced"]), row["looked_at"],
                     bool(row["complete"]), row["images"])
             for row in self._all(query, (Kind.IMAGE,))
         ]  # fmt: skip
@@ -156,10 +154,6 @@ class NodeLedger(DeliveryLedger):
         "JOIN studies busy ON busy.name = other.name WHERE mine.name = studies.name AND busy.state = 'running')"
     )
     """One version of a study after the other: a result names its predecessor."""
-
-    def study_of(self, name: str) -> str:
-        """The study that `name` is a version of."""
-        return str(self._all("SELECT study FROM versions WHERE name = ?", (name,))[0]["study"])
 
     def predecessor(self, name: str) -> str | None:
         """The latest version before `name` of which there are results."""

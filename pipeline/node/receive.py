@@ -13,13 +13,11 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # typ
 from scanweave.errors import Code, EnvironmentFailure, Problem
 from scanweave.pipeline.node.commitment import Commitments
 from scanweave.pipeline.node.config import Receive
-from scanweave.pipeline.node.inbox import IMAGE_CLASSES, OTHER_CLASSES, Inbox, NotStorable
-from scanweave.pipeline.node.metrics import NodeMetrics
+from scanweave.pipeline.node.inbox import IMAGE_CLASSES, OTHER_CLASSES
+from scanweave.pipeline.node.intake import NO_ROOM, Intake
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.tls import server_context
 
-SUCCESS, OUT_OF_RESOURCES, NOT_OF_ITS_CLASS, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
-"""Of C-STORE (PS3.4 B.2.3)."""
 LOCAL_LIMIT = (0x02, 0x03, 0x02)
 """A-ASSOCIATE-RJ: transient, by the provider, local limit exceeded (PS3.8 9.3.4)."""
 LOOK_S = 0.1
@@ -31,15 +29,13 @@ class Receiver:
     def __init__(
         self,
         config: Receive,
-        inbox: Inbox,
+        intake: Intake,
         commitments: Commitments,
-        metrics: NodeMetrics,
         log: NodeLog,
         stopping: threading.Event,
     ) -> None:
-        self.config, self.inbox, self.metrics, self.log = config, inbox, metrics, log
-        self.commitments = commitments
-        self.stopping = stopping
+        self.config, self.intake, self.log = config, intake, log
+        self.commitments, self.stopping = commitments, stopping
         self._entity = AE(config.ae_title)
         self._entity.maximum_associations = config.max_associations
         self._entity.require_called_aet = True
@@ -88,12 +84,11 @@ class Receiver:
 
     def _requested(self, event: evt.Event) -> None:
         association = event.assoc
-        if self.stopping.is_set() or not self.inbox.has_room:
+        if self.stopping.is_set() or not self.intake.has_room:
             association.acse.send_reject(*LOCAL_LIMIT)
             association.kill()
-            self.log.audit(
-                "rejected", sender=_sender(event), reason="stopping" if self.stopping.is_set() else "disk nearly full"
-            )
+            reason = "stopping" if self.stopping.is_set() else NO_ROOM
+            self.log.audit("rejected", sender=_sender(event), reason=reason)
         elif (request := association.requestor.primitive) and request.called_ae_title in self.config.called:
             association.acceptor.ae_title = request.called_ae_title  # one server, several names: pynetdicom knows one
 
@@ -102,27 +97,7 @@ class Receiver:
         self.log.audit("rejected", sender=_sender(event))
 
     def _store(self, event: evt.Event) -> int:
-        sender = _sender(event)
-        if not self.inbox.has_room:
-            self.log.error("disk nearly full", sender=sender, free_gb=round(self.inbox.free_gb, 2))
-            self.metrics.refused("disk nearly full")
-            return OUT_OF_RESOURCES
-        try:
-            stored = self.inbox.store(event.encoded_dataset(), sender)
-        except NotStorable as refusal:
-            self.log.audit("refused", sender=sender, reason=str(refusal))
-            self.metrics.refused("not storable")
-            return NOT_OF_ITS_CLASS
-        except EnvironmentFailure as failure:
-            self.log.error(failure.problems[0].message, code=failure.code, sender=sender)
-            self.metrics.refused(failure.code)
-            return OUT_OF_RESOURCES
-        except Exception as defect:
-            self.log.error(f"a defect of scanweave ({type(defect).__name__})", code=Code.INTERNAL, sender=sender)
-            self.metrics.refused(Code.INTERNAL)
-            return NOT_UNDERSTOOD
-        self.metrics.received(new=stored.new)
-        return SUCCESS
+        return self.intake.take(event.encoded_dataset(), _sender(event))
 
 
 def _answered(sop_class: str) -> PresentationContext:

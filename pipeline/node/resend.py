@@ -6,9 +6,9 @@ import shutil
 from contextlib import suppress
 
 from scanweave.pipeline.node.config import NodeConfig
-from scanweave.pipeline.node.deliver import undelivered_folder
 from scanweave.pipeline.node.delivery_ledger import Sending
 from scanweave.pipeline.node.node_ledger import NodeLedger
+from scanweave.pipeline.node.setback import undelivered_folder
 
 
 def resend_undelivered(config: NodeConfig, name: str | None = None) -> int:

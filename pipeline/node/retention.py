@@ -6,10 +6,10 @@ import shutil
 import time
 
 from scanweave.pipeline.node.config import Keep
-from scanweave.pipeline.node.deliver import RESULTS
 from scanweave.pipeline.node.inbox import Inbox
 from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
+from scanweave.pipeline.node.setback import RESULTS
 
 DAY_S = 86_400.0
 SWEEP_S = 20.0

@@ -5,7 +5,16 @@ from __future__ import annotations
 import ssl
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
-from scanweave.pipeline.node.config import Tls
+from scanweave.pipeline.node.config import DicomDestination, NodeConfig, Tls
+
+
+def check_certificates(config: NodeConfig) -> None:
+    """Whether all that a node needs can be used; CERTIFICATE_INVALID as a failure."""
+    if config.receive.tls:
+        server_context(config.receive.tls)
+    for destination in config.destinations:
+        if isinstance(destination, DicomDestination) and destination.tls:
+            client_context(destination.tls)
 
 
 def server_context(files: Tls) -> ssl.SSLContext:

@@ -12,7 +12,7 @@ from scanweave.pipeline.batch.ledger import Row
 from scanweave.pipeline.batch.ledger_text import short_record
 from scanweave.pipeline.node.delivery_ledger import Sending
 from scanweave.pipeline.node.dispatch import PAUSED, Dispatcher
-from scanweave.pipeline.node.inbox import Inbox
+from scanweave.pipeline.node.intake import NO_ROOM, Intake
 from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
@@ -31,13 +31,13 @@ class Watch:
     def __init__(
         self,
         ledger: NodeLedger,
-        inbox: Inbox,
+        intake: Intake,
         receiver: Receiver,
         dispatcher: Dispatcher,
         metrics: NodeMetrics,
         log: NodeLog,
     ) -> None:
-        self.ledger, self.inbox, self.receiver, self.dispatcher = ledger, inbox, receiver, dispatcher
+        self.ledger, self.intake, self.receiver, self.dispatcher = ledger, intake, receiver, dispatcher
         self.metrics, self.log = metrics, log
 
     def ailments(self) -> list[str]:
@@ -49,8 +49,8 @@ class Watch:
         found = self.ailments()
         if self.receiver.stopping.is_set():
             found.append("stopping")
-        if not self.inbox.has_room:
-            found.append("the disk is nearly full")
+        if not self.intake.has_room:
+            found.append(NO_ROOM)
         if self.dispatcher.problem is not None:
             found.append(f"{self.dispatcher.problem.code}: {self.dispatcher.problem.message}")
         return found
@@ -61,16 +61,16 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         """Everything that the page shows."""
-        now = time.time()
+        now, figures = time.time(), self.ledger.figures()
         return {
             "version": __version__,
             "notice": RESEARCH_NOTICE,
             "paused": self.ledger.fact(PAUSED) is not None,
             "obstacles": self.obstacles(),
-            "disk_free_gb": round(self.inbox.free_gb, 1),
+            "disk_free_gb": round(self.intake.inbox.free_gb, 1),
             "associations": self.receiver.associations,
             "counts": {str(state): count for state, count in self.ledger.counts().items()},
-            "deliveries": {str(state): self.ledger.figures()[str(state)] for state in Sending},
+            "deliveries": {str(state): figures[str(state)] for state in Sending},
             "arriving": [
                 {"study": item.study, "images": item.images, "quiet_s": round(now - item.latest)}
                 for item in self.ledger.arrivals()[:SHOWN]

@@ -147,7 +147,7 @@ class WebServer:
         return JSONResponse({"done": done})
 
     async def _stow(self, request: Request) -> Response:
-        return await receive_stow(request, self.watch.inbox, self.watch, self.config.largest_request_mb * 10**6)
+        return await receive_stow(request, self.watch.intake, self.config.largest_request_mb * 10**6)
 
 
 def _plainly(reasons: list[str]) -> Response:
