@@ -15,13 +15,15 @@ from node_rooms import CALLER, LOOPBACK, TITLE
 from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
-WAIT_S = 1.0
+STUDIES_OFTEN = 400
 
 
 class Trouble(threading.Thread):
     """Happens again and again."""
 
     pause_s = (1.0, 4.0)
+    stretched = False
+    """Whether it comes more seldom where there are many studies, and so as long as there are any."""
 
     def __init__(self, place: Hospital, calm: threading.Event, seed: int) -> None:
         super().__init__(name=type(self).__name__, daemon=True)
@@ -31,7 +33,8 @@ class Trouble(threading.Thread):
 
     def run(self) -> None:
         """Until it is calm."""
-        while not self.calm.wait(self.chance.uniform(*self.pause_s)):
+        stretch = max(1.0, len(self.place.patients) / STUDIES_OFTEN) if self.stretched else 1.0
+        while not self.calm.wait(stretch * self.chance.uniform(*self.pause_s)):
             with suppress(OSError, AssertionError):
                 self.happen()
                 self.times += 1
@@ -45,6 +48,7 @@ class NodeKilled(Trouble):
     """kill -9, alone or with its workers, and started again."""
 
     pause_s = (1.0, 12.0)
+    stretched = True
 
     def happen(self) -> None:
         """As `Trouble`."""
@@ -62,6 +66,7 @@ class WorkerKilled(Trouble):
     """kill -9 of one of the node's processes."""
 
     pause_s = (3.0, 15.0)
+    stretched = True
 
     def happen(self) -> None:
         """As `Trouble`."""
@@ -131,8 +136,8 @@ class DiskFull(Trouble):
 
     def happen(self) -> None:
         """As `Trouble`."""
-        if self.place.disk is not None:
-            self.place.disk.grow(self.place.disk.megabytes / 4)
+        assert self.place.disk is not None
+        self.place.disk.grow(self.place.disk.megabytes / 4)
 
 
 TROUBLES = (NodeKilled, WorkerKilled, Aborted, SentAgain, PacsDown, DiskFull)
