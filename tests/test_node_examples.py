@@ -1,12 +1,14 @@
 """What a hospital copies: configurations that are valid, and an Orthanc that forwards by the script."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from batch_rooms import add_patient, wait_until
 from conftest import REPOSITORY
+from external_tools import require_tool
 from node_rooms import LOOPBACK, TITLE, node
 from orthanc_server import ITS_NAME, orthanc_server
 
@@ -37,6 +39,21 @@ def test_compose_mounts_what_is_there() -> None:
     volumes = [volume for service in compose["services"].values() for volume in service["volumes"]]
     sources = {volume.split(":")[0] for volume in volumes if volume.startswith("./")}
     assert all((REPOSITORY / source).exists() for source in sources - {"./token"})
+    for service in compose["services"].values():
+        targets = [Path(volume.split(":")[1]) for volume in service["volumes"]]
+        assert not any(one in other.parents for one in targets for other in targets), "a mount in one that is read-only"
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    program = tmp_path / "scanweave"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "scanweave-node.service"
+    text = (REPOSITORY / "integrations" / "systemd" / unit.name).read_text()
+    unit.write_text(text.replace("/opt/scanweave/bin/scanweave", str(program)))
+    ran = subprocess.run([require_tool("systemd-analyze"), "verify", str(unit)], capture_output=True, text=True,
+                         check=False)  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_orthanc_forwards_what_is_a_head(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
