@@ -173,7 +173,7 @@ def hospital(folder: Path, studies: int, seed: int) -> Iterator[Hospital]:
     (folder / "orthanc").mkdir()
     with orthanc_server(folder / "orthanc") as orthanc:
         for files in patients:
-            assert orthanc.store(*files).returncode == 0
+            orthanc.upload(files)
         line = Line(orthanc.dicom_port)
         line.start()
         pacs = {"kind": "dicom", "name": "pacs", "ae_title": ITS_NAME, "host": LOOPBACK, "port": line.port}

@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,15 @@ class Orthanc:
 
         session = create_session_from_user_pass(self.user, self.password)
         return DICOMwebClient(f"{self.address}/dicom-web", session=session)
+
+    def upload(self, files: Iterable[Path]) -> None:
+        """Have it keep files, faster than by C-STORE."""
+        import requests
+
+        with requests.Session() as session:
+            session.auth = (self.user, self.password)
+            for file in files:
+                session.post(f"{self.address}/instances", data=file.read_bytes(), timeout=READY_S).raise_for_status()
 
     def store(self, *files: Path) -> subprocess.CompletedProcess[str]:
         """Send files by C-STORE with dcmtk's storescu, which proposes what they are (-R); its status is not judged."""

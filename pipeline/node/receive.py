@@ -15,6 +15,7 @@ from scanweave.pipeline.node.commitment import Commitments
 from scanweave.pipeline.node.config import Receive
 from scanweave.pipeline.node.inbox import IMAGE_CLASSES, OTHER_CLASSES
 from scanweave.pipeline.node.intake import NO_ROOM, Intake
+from scanweave.pipeline.node.no_delay import PROMPT
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.tls import server_context
 
@@ -66,6 +67,7 @@ class Receiver:
             (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_REJECTED, self._rejected),
             *self.commitments.handlers,
+            *PROMPT,
         ]
         try:
             self._server = self._entity.start_server(

@@ -14,6 +14,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
 
 from scanweave.pipeline.node.config import DicomDestination
+from scanweave.pipeline.node.no_delay import PROMPT
 from scanweave.pipeline.node.not_delivered import NotDelivered
 from scanweave.pipeline.node.tls import client_context
 
@@ -86,7 +87,7 @@ def associated(
         list(contexts),
         ae_title=destination.ae_title,
         tls_args=tls,
-        evt_handlers=list(handlers),
+        evt_handlers=[*handlers, *PROMPT],
     )
     if not association.is_established:
         raise NotDelivered(
