@@ -52,6 +52,13 @@ def test_what_waits_what_failed_and_the_buttons(small_study: Path, small_bundle:
         assert page.messages == [], "no error, and nothing that the policy forbids"
         said = running.log.read_text() + (running.data / "audit.jsonl").read_text()
         assert not any(secret in said for secret in SECRETS) and not UID.search(said)
+        page.locator("#done td.hash a").click()
+        page.wait_for_url("**/report/*")
+        page.screenshot(path=str(tmp_path / "report.png"))
+        assert "Research use only" in page.content()
+        assert page.evaluate("self.origin") == "null", "its scripts cannot press the buttons"
+        for name in ("..%2f..%2fledger.sqlite", "no-such-study", running.state()["troubled"][0]["study"]):
+            assert running.ask(f"/report/{name}").status_code == 404
         asked = [entry["event"] for entry in map(dict, running.audit("asked to force"))]
         assert asked == ["asked to force"]
 
@@ -64,7 +71,7 @@ def test_a_token_keeps_strangers_out(tmp_path: Path) -> None:
             assert running.ask(path).status_code == 401
             assert running.ask(path, Authorization="Bearer another").status_code == 401
             assert running.ask(path, Authorization="Bearer a long word").status_code == 200
-        assert running.ask("/api/pause", {}).status_code == 401
+        assert running.ask("/api/pause", {}).status_code == running.ask("/report/x").status_code == 401
         assert running.ask("/dicom-web/studies", {}).status_code == 401
         assert running.ask("/healthz").status_code == running.ask("/readyz").status_code == 200
         page = opened(browser, running)

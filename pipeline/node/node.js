@@ -37,6 +37,14 @@ function button(words, action, study) {
   return made;
 }
 
+function report(row) {
+  if (!row.report) return row.study;
+  const made = document.createElement("a");
+  made.href = `/report/${encodeURIComponent(row.study)}`;
+  made.textContent = row.study;
+  return made;
+}
+
 const clock = (seconds) => seconds ? new Date(seconds * 1000).toLocaleString() : "";
 const amount = (value) => typeof value === "number" ? value.toFixed(2) : "";
 
@@ -48,7 +56,7 @@ const ROWS = {
   arriving: (row) => [cell(row.study, "hash"), cell(row.images, "number"), cell(row.quiet_s, "number"),
     cell(button("Take now", "force", row.study))],
   waiting: (row) => [cell(row.study, "hash"), cell(row.state), cell(row.attempts, "number"), cell(clock(row.begun))],
-  done: (row) => [cell(row.study, "hash"), cell(amount(row.volume_ml), "number"), cell(row.warnings, "number"),
+  done: (row) => [cell(report(row), "hash"), cell(amount(row.volume_ml), "number"), cell(row.warnings, "number"),
     cell(amount(row.seconds), "number"), cell(clock(row.ended))],
 };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from scanweave import RESEARCH_NOTICE, __version__
@@ -18,6 +19,7 @@ from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.receive import Receiver
 from scanweave.pipeline.node.resend import resend
+from scanweave.pipeline.outputs import OUTPUTS
 
 ALIVE_S = 120.0
 """The loop was seen within that, or something holds it."""
@@ -77,12 +79,23 @@ class Watch:
             ],
             "waiting": [_shown(row) for row in self.ledger.latest((State.QUEUED, State.RUNNING), SHOWN)],
             "troubled": [_shown(row) for row in self.ledger.latest((State.REFUSED, State.FAILED), SHOWN)],
-            "done": [_shown(row) for row in self.ledger.latest((State.DONE,), SHOWN)],
+            "done": [
+                _shown(row) | {"report": self.report_of(row.entry.name) is not None}
+                for row in self.ledger.latest((State.DONE,), SHOWN)
+            ],
             "undelivered": [
                 {"study": item.name, "destination": item.destination, "attempts": item.attempts, "reason": item.reason}
                 for item in self.ledger.deliveries(Sending.UNDELIVERED)[:SHOWN]
             ],
         }
+
+    def report_of(self, study: str) -> Path | None:
+        """The report on a study that is done; None where there is none, or no more."""
+        row = self.ledger.row(study)
+        if row is None or row.state is not State.DONE:
+            return None
+        path = self.dispatcher.run.out / row.entry.name / OUTPUTS["report"].file
+        return path if path.is_file() else None
 
     def act(self, action: str, study: str) -> bool:
         """Do what a button asks for: force, retry, resend, pause, resume; KeyError for anything else."""

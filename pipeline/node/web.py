@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError
@@ -74,6 +74,7 @@ class WebServer:
             Route("/metrics", self._known(self._metrics)),
             Route("/", self._page),
             Route("/login", self._login, methods=["POST"]),
+            Route("/report/{study}", self._known(self._report)),
             Route("/api/state", self._known(self._state)),
             Route("/api/{action}", self._known(self._act), methods=["POST"]),
         ]
@@ -126,6 +127,14 @@ class WebServer:
         answer = PlainTextResponse("welcome")
         answer.set_cookie(COOKIE, self._session, httponly=True, samesite="strict")
         return answer
+
+    async def _report(self, request: Request) -> Response:
+        path = await run_in_threadpool(self.watch.report_of, request.path_params["study"])
+        if path is None:
+            return PlainTextResponse("no report of that study is here", 404)
+        # Its scripts run, but not as ours: they cannot press this page's buttons.
+        headers = {"Content-Security-Policy": "sandbox allow-scripts allow-downloads", "Cache-Control": "no-store"}
+        return FileResponse(path, media_type="text/html", headers=headers)
 
     async def _state(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self.watch.state), headers={"Cache-Control": "no-store"})
