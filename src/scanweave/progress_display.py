@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from scanweave.console import discard
+from scanweave.filter_tags import FilterTags
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.progress_course import Course, Step
 
@@ -17,11 +18,17 @@ LOG_INTERVAL_S = 30.0
 
 
 @contextmanager
-def progress_shown(steps: Mapping[str, Step], *, wanted: bool = True) -> Iterator[Progress]:
+def progress_shown(steps: Mapping[str, Step], *, wanted: bool = True, tags: bool = False) -> Iterator[Progress]:
     """A `Progress` whose display is gone when the block ends, however it ends.
 
-    `steps` are those to expect, in order. A terminal that cannot move its cursor (TERM=dumb) gets lines as well.
+    `steps` are those to expect, in order. A terminal that cannot move its cursor (TERM=dumb) gets lines as well; with
+    `tags` it is a program that watches (`FilterTags`), whatever is `wanted` for people.
     """
+    if tags and sys.stderr is not None:
+        shown = FilterTags(steps, Unfailing(sys.stderr))
+        yield shown
+        shown.end()
+        return
     if not wanted or sys.stderr is None:
         yield silent
         return

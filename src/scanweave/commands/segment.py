@@ -22,12 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outputs", metavar="LIST", help=f"of {', '.join(OUTPUTS)} (comma-separated)")
     parser.add_argument("--seg-all-frames", action=argparse.BooleanOptionalAction,
                         help="in each DICOM-SEG a frame for every slice, not only where something is")  # fmt: skip
+    parser.add_argument("--progress", choices=("auto", "tags"), default="auto",
+                        help="tags: on stderr, for programs that show it (docs/slicer.md)")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
 
 
 def run(options: argparse.Namespace) -> None:
     """Segment; a summary, or the content of result.json."""
-    with progress_shown(STUDY_STEPS, wanted=not options.json) as progress:
+    with progress_shown(STUDY_STEPS, wanted=not options.json, tags=options.progress == "tags") as progress:
         progress(Stage(LOAD))
         from scanweave.pipeline.report_text import segmented_text
         from scanweave.pipeline.study import SegmentSettings, segment
