@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,21 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from conftest import REPOSITORY
+import pytest
+from conftest import IN_CI, REPOSITORY
+from ScanweaveLib.logic import SceneVolume
+
+
+def require_qt() -> None:
+    """PySide6, which needs some of the system's libraries; missing is a failure in CI."""
+    try:
+        importlib.import_module("PySide6.QtUiTools")
+    except ImportError as error:
+        reason = f"PySide6 cannot be used ({error}): run scripts/install-test-tools"
+        pytest.fail(reason) if IN_CI else pytest.skip(reason)
+
 
 MODULE = REPOSITORY / "integrations" / "slicer" / "Scanweave"
-sys.path.insert(0, str(MODULE))
-
-from ScanweaveLib.logic import SceneVolume
 
 
 @dataclass
@@ -36,7 +46,8 @@ class FakeScene:
         for file in files:
             header = pydicom.dcmread(file, stop_before_pixels=True)
             series.setdefault(header.SeriesInstanceUID, []).append(file)
-            names[header.SeriesInstanceUID] = f"{header.get('SeriesNumber', 0)}: {header.SeriesDescription}"
+            words = {"Ax T1": "Ax T1 before"}.get(header.SeriesDescription, header.SeriesDescription)
+            names[header.SeriesInstanceUID] = f"{header.get('SeriesNumber', 0)}: {words}"
         for uid, found in series.items():
             key = f"vtkMRMLScalarVolumeNode{len(self.loaded) + 1}"
             self.loaded.append(SceneVolume(key, names[uid], tuple(map(str, found)), uid))

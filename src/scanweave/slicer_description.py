@@ -31,7 +31,9 @@ def slicer_description() -> str:
     images = _group(root, "Series", "In any geometry: they are registered")
     for role in ROLE_ALIASES:
         words = "whose grid the result has" if role == "flair" else _OPTIONAL
-        _parameter(images, "image", role, _LABELS[role], words, channel="input", attributes={"type": "scalar", **_FILES})
+        _parameter(
+            images, "image", role, _LABELS[role], words, channel="input", attributes={"type": "scalar", **_FILES}
+        )
     _parameter(images, "image", "segmentation", "Segmentation", "on the FLAIR's grid: 1 is segmented",
                channel="output", attributes={"type": "label", **_FILES})  # fmt: skip
     settings = _group(root, "Settings", "As of scanweave segment", advanced="true")

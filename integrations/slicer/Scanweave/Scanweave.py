@@ -1,7 +1,11 @@
 """3D Slicer's module "Scanweave": a thin shell around ScanweaveLib. Research use only, not a medical device."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -15,16 +19,16 @@ from slicer.util import VTKObservationMixin
 class Scanweave(ScriptedLoadableModule):
     """As Slicer lists it."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "Scanweave"
         parent.categories = ["Segmentation"]
         parent.dependencies = []
         parent.contributors = ["the scanweave founders"]
         parent.helpText = (
-            "Segments the FLAIR abnormality in a brain MR study: T1 before contrast, FLAIR and T1 after contrast, in any "
-            "geometry, are registered and segmented by scanweave, in an environment of its own. Research use only, not "
-            "a medical device."
+            "Segments the FLAIR abnormality in a brain MR study: T1 before contrast, FLAIR and T1 after contrast, in "
+            "any geometry, are registered and segmented by scanweave, in an environment of its own. Research use "
+            "only, not a medical device."
         )
         parent.acknowledgementText = "https://github.com/scanweave/scanweave"
 
@@ -32,11 +36,12 @@ class Scanweave(ScriptedLoadableModule):
 class ScanweaveWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Loads the form and gives it to the `Panel`."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
-    def setup(self):
+    def setup(self) -> None:
+        """As Slicer calls it, once."""
         ScriptedLoadableModuleWidget.setup(self)
         form = slicer.util.loadUI(self.resourcePath("UI/Scanweave.ui"))
         self.layout.addWidget(form)
@@ -55,19 +60,21 @@ class ScanweaveWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._changed)
 
-    def enter(self):
+    def enter(self) -> None:
+        """The module is shown."""
         self.panel.show_volumes()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
+        """The module goes."""
         self.removeObservers()
         self.panel.close()
 
-    def _changed(self, caller, event):
+    def _changed(self, caller: Any, event: Any) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
             qt.QTimer.singleShot(0, self.panel.show_volumes)
 
 
-def _every(milliseconds, function):
+def _every(milliseconds: int, function: Callable[[], None]) -> Any:
     timer = qt.QTimer()
     timer.setInterval(milliseconds)
     timer.timeout.connect(function)

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--returnparameterfile", metavar="FILE", type=path, help="volume and warnings go there")
     add_network(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of a refusal")
-    parser.set_defaults(bundle="flair_abnormality", overwrite=False)
+    parser.add_argument("--bundle", metavar="NAME|DIR", default="flair_abnormality", help="default: %(default)s")
+    parser.set_defaults(overwrite=False)
 
 
 def run(options: argparse.Namespace) -> None:

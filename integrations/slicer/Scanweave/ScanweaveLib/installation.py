@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .environment import OwnEnvironment, Source, clean
-from .problems import Problem
-from .process import Process
+from ScanweaveLib.environment import OwnEnvironment, Source, clean
+from ScanweaveLib.problems import Problem
+from ScanweaveLib.process import Process
 
 
 class Installation:
     """Started at once; as a `task.Task`: `poll`, `cancel`, `problems`."""
 
-    def __init__(
-        self, own: OwnEnvironment, python: str, source: Source, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, own: OwnEnvironment, python: str, source: Source, environment: Mapping[str, str]) -> None:
         self.own = own
         self.problems: tuple[Problem, ...] = ()
         self.cancelled = False

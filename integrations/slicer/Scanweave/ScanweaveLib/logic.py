@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .problems import Problem
-from .process import Process
-from .task import Task
+from ScanweaveLib.problems import Problem
+from ScanweaveLib.process import Process
+from ScanweaveLib.task import Task
 
 NOTICE = "Research use only, not a medical device"
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .environment import SIZE, OwnEnvironment, Source, clean, pythons
-from .installation import Installation
-from .logic import NOTICE, Logic, Scene, Segmented, Settings, missing_roles
-from .problems import Problem
-from .roles import SHIPPED, roles_of
+from ScanweaveLib.environment import SIZE, OwnEnvironment, Source, clean, pythons
+from ScanweaveLib.installation import Installation
+from ScanweaveLib.logic import NOTICE, Logic, Scene, Segmented, Settings, missing_roles
+from ScanweaveLib.problems import Problem
+from ScanweaveLib.roles import SHIPPED, roles_of
 
 NONE = "(none)"
 POLL_MS = 200

@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 _PROGRESS = re.compile(r"<filter-progress>([0-9.]+)</filter-progress>")
 _COMMENT = re.compile(r"<filter-comment>(.*)</filter-comment>")
@@ -78,7 +79,7 @@ class Process:
             self._new.append(line.rstrip("\n"))
 
 
-def _read(stream, take) -> None:
+def _read(stream: Any, take: Callable[[str], object]) -> None:
     with stream:
         for line in stream:
             take(line)

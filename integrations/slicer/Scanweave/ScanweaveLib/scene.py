@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 
-from .logic import SceneVolume
+from ScanweaveLib.logic import SceneVolume
 
 
 class SlicerScene:
@@ -52,11 +53,11 @@ class SlicerScene:
         return copy.GetID(), transform.GetID()
 
 
-def _node(key: str):
+def _node(key: str) -> Any:
     return slicer.mrmlScene.GetNodeByID(key)
 
 
-def _volume(node) -> SceneVolume:
+def _volume(node: Any) -> SceneVolume:
     uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = slicer.dicomDatabase
     files = tuple(filter(None, (database.fileForInstance(uid) for uid in uids))) if database else ()

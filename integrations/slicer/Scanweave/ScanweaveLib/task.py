@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .problems import Problem, problems_in
-from .process import Process
+from ScanweaveLib.problems import Problem, problems_in
+from ScanweaveLib.process import Process
 
 
 class Task:
