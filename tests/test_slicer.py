@@ -147,8 +147,9 @@ def write_wheel(folder: Path) -> None:
     folder.mkdir()
     files = {
         "scanweave.py": "print('scanweave 9')\n",
-        "scanweave-9.dist-info/METADATA": "Metadata-Version: 2.1\nName: scanweave\nVersion: 9\nProvides-Extra: viewer\n",
-        "scanweave-9.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "scanweave-9.dist-info/METADATA": "Metadata-Version: 2.1\nName: scanweave\nVersion: 9\n"
+        "Provides-Extra: viewer\n",
+        "scanweave-9.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files["scanweave-9.dist-info/RECORD"] = "".join(f"{name},,\n" for name in files)
     with zipfile.ZipFile(folder / "scanweave-9-py3-none-any.whl", "w") as archive:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEAST_PYTHON = (3, 11)
-SIZE = "About 0.4 GB are downloaded and 1.4 GB needed on the disk (Linux with an NVIDIA GPU: 3 GB and 7 GB)."
+SIZE = "About 0.4 GB are downloaded and 1.7 GB needed on the disk; with GPU libraries (Linux) several GB more."
 """Said before anything is loaded."""
 PACKAGE = "scanweave[viewer]"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"

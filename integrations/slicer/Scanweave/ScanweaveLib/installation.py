@@ -19,7 +19,7 @@ class Installation:
         self._environment = clean(environment)
         self._steps = list(own.steps(python, source))
         self._count = len(self._steps)
-        self.process = Process(self._steps.pop(0), self._environment)
+        self.process = Process(self._steps.pop(0), self._environment, one_stream=True)
 
     @property
     def progress(self) -> float:
@@ -39,7 +39,7 @@ class Installation:
             return True
         if not self._steps:
             return True
-        self.process = Process(self._steps.pop(0), self._environment)
+        self.process = Process(self._steps.pop(0), self._environment, one_stream=True)
         return False
 
     def cancel(self) -> None:

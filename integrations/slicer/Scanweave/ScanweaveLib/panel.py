@@ -171,7 +171,7 @@ class Panel:
         except Exception as error:
             task.problems = (Problem("", f"the result could not be taken ({error})"),)
         self._task = None
-        self._log(task.process.new_lines())
+        self._log([*task.process.new_lines(), *(f"{problem}" for problem in task.problems)])
         self.show_environment()
         self._show_idle("")
         self._show_problems(task.problems)

@@ -17,9 +17,12 @@ END_S = 10.0
 
 
 class Process:
-    """Started at once; `progress` (0..1) and `words` say how far it is, where it tells by Slicer's filter tags."""
+    """Started at once; `progress` (0..1) and `words` say how far it is, where it tells by Slicer's filter tags.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    With `one_stream` stdout is for people, too, and `out` stays empty.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], *, one_stream: bool = False) -> None:
         self.progress, self.words = 0.0, ""
         self.errors: list[str] = []
         self._out: list[str] = []
@@ -34,7 +37,8 @@ class Process:
             errors="replace",
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) if os.name == "nt" else 0,
         )
-        streams = ((self._started.stdout, self._out.append), (self._started.stderr, self._hear))
+        hears_out = self._hear if one_stream else self._out.append
+        streams = ((self._started.stdout, hears_out), (self._started.stderr, self._hear))
         self._readers = [threading.Thread(target=_read, args=stream, daemon=True) for stream in streams]
         for reader in self._readers:
             reader.start()
@@ -74,6 +78,7 @@ class Process:
             self.progress = float(found[1])
         if (found := _COMMENT.search(line)) is not None:
             self.words = found[1] or self.words
+            self._new += [self.words] if found[1] else []
         if not _TAG.match(line):
             self.errors.append(line.rstrip("\n"))
             self._new.append(line.rstrip("\n"))
