@@ -15,7 +15,7 @@ from node_rooms import CALLER, LOOPBACK, TITLE
 from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
-STUDIES_OFTEN = 400
+STUDIES_OFTEN = 550
 
 
 class Trouble(threading.Thread):

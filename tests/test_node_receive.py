@@ -158,7 +158,8 @@ def test_input_is_removed_once_everything_is_delivered(small_study: Path, small_
         running.ask("/api/force", {"study": waiting})
         wait_until(lambda: running.settled(2), 90)
         wait_until(lambda: kept(running) == len(bad), 90)
-        assert not list((running.data / "results").iterdir()), "nobody wants them, and they need not be kept"
+        # Nobody wants the results, and they need not be kept.
+        wait_until(lambda: not list((running.data / "results").iterdir()), 60)
         assert running.store(good).returncode == 0
         wait_until(lambda: running.audit("known already"), 60)
         assert running.state()["counts"]["done"] == 1, "it is not done again"
