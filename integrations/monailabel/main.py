@@ -11,12 +11,14 @@ from lib.command import Scanweave
 from lib.infer_route import take_over
 from lib.refusal import Refusal
 from lib.sources import source_of
-from lib.task import DESCRIPTION, MODEL, Segmentation
+from lib.task import DESCRIPTION, MODEL, NOTICE, Segmentation
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+TITLE = f"scanweave. {NOTICE}"
+"""OHIF shows it above its buttons, and nothing else of what the app says of itself."""
 FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
 
 
@@ -28,9 +30,10 @@ class ScanweaveApp(MONAILabelApp):
             self._task = Segmentation(Scanweave.configured(conf or {}))
         except ValueError as reason:
             raise SystemExit(f"scanweave app: {reason}") from None
-        super().__init__(app_dir, studies, conf, name="scanweave", description=DESCRIPTION)
+        super().__init__(app_dir, studies, conf, name=TITLE, description=DESCRIPTION)
         from monailabel.app import app as application  # the server, which imports the class that this one extends
 
+        application.description = DESCRIPTION
         take_over(application, self.infer, self._session)
 
     def init_infers(self) -> dict[str, Segmentation]:
