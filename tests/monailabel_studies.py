@@ -16,11 +16,12 @@ import SimpleITK as sitk
 import torch
 from monailabel_server import Server
 from studies import SECRETS, write_nifti_study
-from study_fixtures import make_small_bundle
 
 
 def make_partial_bundle(folder: Path) -> Path:
     """The quick bundle, marking a part of the volume alone, so that a turned or shifted mask is another one."""
+    from study_fixtures import make_small_bundle  # a plugin, which pytest wants to import first
+
     make_small_bundle(folder)
     metadata = json.loads((folder / "configs/metadata.json").read_text())
     weights = folder / metadata["weights"]["file"]

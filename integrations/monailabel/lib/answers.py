@@ -50,7 +50,7 @@ def write_answer(result: Path, extension: str, target: Path, dtype: str, compres
     if made.name.endswith(extension) and extension != ".nrrd":
         shutil.move(made, target)
         return
-    mask = nib.load(made)
+    mask = nib.Nifti1Image.from_filename(made)
     if extension == ".nii":
         nib.save(mask, target)
         return

@@ -14,12 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, File, Form, Response, UploadFile
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from monailabel.config import RBAC_USER, settings
 from monailabel.endpoints import infer as stock
 from monailabel.endpoints.user.auth import RBAC, User
 from requests_toolbelt import MultipartEncoder
-from starlette.background import BackgroundTask
 
 from lib.answers import DEFAULT, MEDIA_TYPES
 from lib.refusal import Refusal
@@ -109,17 +108,21 @@ def _without_traceback(infer: Infer, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(result: dict[str, Any], output: str | None, extension: str) -> Response:
+    """All of it in memory, so that no file stays when a client has gone away."""
     path, name = Path(result["file"]), f"segmentation{extension}"
-    media_type = MEDIA_TYPES.get(extension, "application/octet-stream")
-    if output in ("image", "dicom_seg"):
-        return FileResponse(path, media_type=media_type, filename=name, background=BackgroundTask(path.unlink))
     try:
-        if output == "json":
-            return JSONResponse(result["params"])
-        with path.open("rb") as stream:
-            parts = {"params": (None, json.dumps(result["params"]), "application/json"),
-                     "image": (name, stream, media_type)}  # fmt: skip
-            message = MultipartEncoder(fields=parts)
-            return Response(message.to_string(), media_type=message.content_type)
+        content = path.read_bytes()
     finally:
         path.unlink()
+    media_type = MEDIA_TYPES.get(extension, "application/octet-stream")
+    if output == "json":
+        return JSONResponse(result["params"])
+    if output in ("image", "dicom_seg"):
+        disposition = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type=media_type, headers=disposition)
+    parts = {
+        "params": (None, json.dumps(result["params"]), "application/json"),
+        "image": (name, content, media_type),
+    }
+    message = MultipartEncoder(fields=parts)
+    return Response(message.to_string(), media_type=message.content_type)

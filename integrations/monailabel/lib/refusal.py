@@ -10,7 +10,7 @@ class Refusal(HTTPException):
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(status, f"error[{code}]: {message}")
-        self.codes = (code,)
+        self.codes: tuple[str, ...] = (code,)
 
     @classmethod
     def of_lines(cls, status: int, codes: tuple[str, ...], lines: list[str]) -> Refusal:
