@@ -25,6 +25,8 @@ def tell(action):
         print(json.dumps([refusal.status_code, refusal.detail]))
 """
 
+ENDED = "error[INTERNAL]: scanweave ended with exit code {} and gave no reason"
+
 
 def told(code: str) -> list[Any]:
     """What `tell(..)` in `code` printed, a line each."""
@@ -59,8 +61,8 @@ tell(lambda: Scanweave({hanging!r}).run("segment", timeout_s=0.5))
         ("echo 'error[A]: one' >&2; echo 'error[B]: two' >&2; exit 3", 422, "error[A]: one\nerror[B]: two"),
         ("echo 'error[USAGE]: what' >&2; exit 2", 400, "error[USAGE]: what"),
         ("echo 'error[DISK_FULL]: full' >&2; exit 5", 500, "error[DISK_FULL]: full"),
-        ("echo 'Hidden^Person' >&2; exit 1", 500, "error[INTERNAL]: scanweave ended with exit code 1 and gave no reason"),
-        ("kill -9 $$", 500, "error[INTERNAL]: scanweave ended with exit code -9 and gave no reason"),
+        ("echo 'Hidden^Person' >&2; exit 1", 500, ENDED.format(1)),
+        ("kill -9 $$", 500, ENDED.format(-9)),
         ("test -z \"$PYTHONPATH$VIRTUAL_ENV\" && echo done", 200, "done\n"),
     ],
 )  # fmt: skip
@@ -80,6 +82,7 @@ def test_a_dicomweb_server_that_does_not_answer(tmp_path: Path) -> None:
 from dicomweb_client import DICOMwebClient
 from lib.dicomweb import fetch_study
 client = DICOMwebClient("http://127.0.0.1:{free_port()}/dicom-web")
+client.set_http_retry_params(retry=False)
 tell(lambda: fetch_study(client, "1.2.3", Path({str(tmp_path)!r})))
 """)
     assert status == 502
