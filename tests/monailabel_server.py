@@ -22,7 +22,7 @@ ENVIRONMENT = REPOSITORY / ".monailabel"
 START = REPOSITORY / "integrations" / "monailabel" / "start"
 MODEL = "flair_abnormality_segmentation"
 LOOPBACK = "127.0.0.1"
-READY_S, ANSWER_S, STOP_S, POLL_S = 180.0, 300.0, 60.0, 0.2
+READY_S, ANSWER_S, STOP_S, POLL_S = 600.0, 300.0, 60.0, 0.2
 
 CLIENT = """
 import json, sys
