@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench bench-registration bundle wheel setup clean
+.PHONY: run test lint bench bench-registration bundle wheel setup monailabel clean
 
 setup: $(VENV)/installed
 
@@ -37,6 +37,12 @@ bench: setup
 bench-registration: setup
 	$(BIN)/python benchmarks/registration.py $(BENCH)
 
+# MONAI Label's server in an environment of its own (docs/monailabel.md).
+monailabel: .monailabel/installed
+
+.monailabel/installed: integrations/monailabel/requirements.txt scripts/install-monailabel
+	PYTHON=$(PYTHON) scripts/install-monailabel
+
 # Each bundle as a zip that MONAI can download; needs no environment.
 bundle:
 	$(PYTHON) scripts/make-bundle
@@ -48,4 +54,4 @@ wheel:
 	rm -rf build
 
 clean:
-	rm -rf $(VENV) out build dist src/*.egg-info benchmarks/.work
+	rm -rf $(VENV) .monailabel out build dist src/*.egg-info benchmarks/.work
