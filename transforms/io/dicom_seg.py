@@ -110,6 +110,7 @@ def write_dicom_seg(
     restore_identity(seg, first)
     replace_clock(seg, first)
     _name_dimensions(seg, uids["dimensions"])
+    _name_segment_in_each_frame(seg)
     mark_registered(seg, {header.SOPInstanceUID for header in headers})
     reference_other_studies(seg, [h for h in further if h.StudyInstanceUID != study])
     seg.save_as(path, enforce_file_format=True)
@@ -178,3 +179,17 @@ def _name_dimensions(seg: Dataset, uid: str) -> None:
     """highdicom names the dimensions by chance."""
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
+
+
+def _name_segment_in_each_frame(seg: Dataset) -> None:
+    """Moves the number of the one segment from the shared groups to each frame's (PS3.3 C.7.6.16: in either of them).
+
+    Weasis up to 4.7 looks for it there alone, and shows nothing of a frame without.
+    """
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" not in shared:  # a label map has none
+        return
+    (identification,) = shared.SegmentIdentificationSequence
+    del shared.SegmentIdentificationSequence
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        frame.SegmentIdentificationSequence = [Dataset(identification)]
