@@ -59,21 +59,20 @@ class Loaded:
 
 @dataclass
 class Ohif:
-    """A page of it, what it complained of and whom else it asked."""
+    """A page of it, and whom it asked."""
 
     page: Page
     address: str
-    said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     guided: bool = False
 
     def open(self, study: str) -> Ohif:
-        """Show a study by its UID, and close what greets the user: the first time a guided tour too."""
+        """Show a study by its UID, and close what greets a new user."""
         self.page.goto(f"{self.address}/viewer?StudyInstanceUIDs={study}")
         if not self.guided:
             self.page.get_by_text("Skip all").click()
+            self.page.get_by_text("Confirm and hide").click()
             self.guided = True
-        self.page.get_by_text("Confirm and hide").click()
         return self
 
     def load(self, description: str) -> Loaded:
@@ -100,8 +99,6 @@ def ohif(orthanc: Orthanc, folder: Path) -> Iterator[Ohif]:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, http_credentials=login)
         page.set_default_timeout(SETTLED_MS)
         window = Ohif(page, address)
-        page.on("console", lambda line: window.said.append(line.text) if line.type == "error" else None)
-        page.on("pageerror", lambda error: window.said.append(str(error)))
         page.on("request", lambda wanted: window.asked.append(wanted.url))
         yield window
 

@@ -31,7 +31,7 @@ READERS = pytest.mark.parametrize("read", [read_highdicom, read_dcmqi])
 
 
 def test_no_other_series_is_referenced(tmp_path):
-    """A viewer that is offered several draws on any of them (OHIF 3.13), and none but the FLAIR has these planes."""
+    """A viewer that is offered several draws on any of them (OHIF 3.12), and none but the FLAIR has these planes."""
     headers, affine = mr_series()
     further = mr_series("1.2.3.4", "T1")[0]
     elsewhere = mr_series("1.2.3.5", "T1 of last year")[0][:2]

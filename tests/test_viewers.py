@@ -1,7 +1,7 @@
 """What OHIF, Weasis and 3D Slicer need of the SEG, read from the file itself (docs/viewers.md says who needs what).
 
-The file is made as `scanweave segment` makes it of the phantom, beside the phantom's other series. Sums on bytes and numbers
-here are those of the viewers, not of the libraries that wrote the file.
+The file is made as `scanweave segment` makes it of the phantom, beside the phantom's other series. Sums on bytes and
+numbers here are those of the viewers, not of the libraries that wrote the file.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def test_frames_lie_on_the_grid_of_the_flair(seg: Dataset, flair: dict[str, Data
 def test_frames_are_one_even_stack_in_one_direction(seg: Dataset) -> None:
     """dcmqi refuses others ("origin is outside image geometry"), and Weasis takes its distances from them."""
     heights = positions(seg) @ normal(seg)
-    steps = np.diff(heights) / float(seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices)
+    steps = np.diff(heights) / float(
+        seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    )
     assert np.abs(steps - np.rint(steps)).max() < OHIF_TOLERANCE
     assert (np.rint(steps) >= 1).all() or (np.rint(steps) <= -1).all()
     across = positions(seg) - positions(seg)[0] - np.outer(heights - heights[0], normal(seg))

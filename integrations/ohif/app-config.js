@@ -7,7 +7,7 @@ window.config = {
   showStudyList: true,
   showErrorDetails: 'always',
   maxNumberOfWebWorkers: 3,
-  // Asked at each start: neither OHIF nor scanweave is a medical device.
+  // OHIF tells each new user that it is for investigational use only, and so is scanweave.
   investigationalUseDialog: { option: 'always' },
   defaultDataSourceName: 'orthanc',
   dataSources: [

@@ -65,7 +65,7 @@ def write_dicom_seg(
         Every slice of the FLAIR, or its one enhanced multi-frame instance, in any order; pixels are not used.
     further_headers
         Those of the other series that the network saw, in any order: they count for the UIDs. None is referenced:
-        OHIF 3.13 draws a SEG on whichever of the referenced series it has met first, and none but the FLAIR has its
+        OHIF 3.12 draws a SEG on whichever of the referenced series it has met first, and none but the FLAIR has its
         planes. The report (SR) names them as evidence.
     settings
         What the file says of the segment, its kind, and whether frames without any voxel are in it.
