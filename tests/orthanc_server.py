@@ -102,7 +102,7 @@ def orthanc_server(folder: Path, **settings: Any) -> Iterator[Orthanc]:
     program = shutil.which("Orthanc", path=PROGRAM_FOLDER) or require_tool("Orthanc")
     plugin = _plugin()
     for _ in range(TRIES):
-        server = Orthanc(_free_port(), _free_port(), "tests", secrets.token_hex(16), folder / "orthanc.log")
+        server = Orthanc(free_port(), free_port(), "tests", secrets.token_hex(16), folder / "orthanc.log")
         (folder / "orthanc.json").write_text(json.dumps(_configuration(server, folder, plugin) | settings))
         # The kernel ends it when the tests are killed.
         command = [require_tool("setpriv"), "--pdeathsig", "KILL", program, str(folder / "orthanc.json")]
@@ -165,7 +165,8 @@ def _plugin() -> Path:
     pytest.fail(reason) if IN_CI else pytest.skip(reason)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody has, until somebody takes it."""
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
         return int(free.getsockname()[1])

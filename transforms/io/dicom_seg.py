@@ -27,11 +27,10 @@ from scanweave.transforms.io.dicom_derived import (
     tracking,
 )
 from scanweave.transforms.io.dicom_seg_grid import as_source_stack
-from scanweave.transforms.io.dicom_seg_references import mark_registered, once, reference_other_studies
+from scanweave.transforms.io.dicom_seg_references import once
 from scanweave.transforms.io.dicom_seg_settings import Concept, SegKind, SegSettings, plain_text
 from scanweave.transforms.io.dicom_seg_sources import (
     frame_of_reference,
-    referenced_source,
     segmented_sources,
     sorted_headers,
 )
@@ -65,8 +64,9 @@ def write_dicom_seg(
     flair_headers
         Every slice of the FLAIR, or its one enhanced multi-frame instance, in any order; pixels are not used.
     further_headers
-        Those of the other series that the network saw, in any order: referenced only, once each. Slices of
-        the FLAIR among them (it stood in for a series) count as the FLAIR's.
+        Those of the other series that the network saw, in any order: they count for the UIDs. None is referenced:
+        OHIF 3.12 draws a SEG on whichever of the referenced series it has met first, and none but the FLAIR has its
+        planes. The report (SR) names them as evidence.
     settings
         What the file says of the segment, its kind, and whether frames without any voxel are in it.
 
@@ -84,7 +84,6 @@ def write_dicom_seg(
     uids = _uids([*headers, *further], stack, settings)
     affine = LPS_FROM_RAS @ stack.affine
     volume = hd.Volume(stack.array, affine, "PATIENT", frame_of_reference_uid=frame_of_reference(first))
-    study = first.StudyInstanceUID
     seg = hd.seg.Segmentation(
         source_images=segmented_sources(headers, planes, volume),
         pixel_array=volume,
@@ -102,7 +101,6 @@ def write_dicom_seg(
         content_creator_name=CREATOR,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=not settings.all_frames,
-        further_source_images=[referenced_source(h) for h in further if h.StudyInstanceUID == study],
         series_description=settings.titled,
         specific_character_set=None,
     )
@@ -110,8 +108,7 @@ def write_dicom_seg(
     restore_identity(seg, first)
     replace_clock(seg, first)
     _name_dimensions(seg, uids["dimensions"])
-    mark_registered(seg, {header.SOPInstanceUID for header in headers})
-    reference_other_studies(seg, [h for h in further if h.StudyInstanceUID != study])
+    _name_segment_in_each_frame(seg)
     seg.save_as(path, enforce_file_format=True)
 
 
@@ -178,3 +175,17 @@ def _name_dimensions(seg: Dataset, uid: str) -> None:
     """highdicom names the dimensions by chance."""
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
+
+
+def _name_segment_in_each_frame(seg: Dataset) -> None:
+    """Moves the number of the one segment from the shared groups to each frame's (PS3.3 C.7.6.16: in either of them).
+
+    Weasis up to 4.7 looks for it there alone, and shows nothing of a frame without.
+    """
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" not in shared:  # a label map has none
+        return
+    (identification,) = shared.SegmentIdentificationSequence
+    del shared.SegmentIdentificationSequence
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        frame.SegmentIdentificationSequence = [Dataset(identification)]

@@ -73,11 +73,6 @@ def segmented_sources(headers: Sequence[Dataset], planes: Sequence[Plane], stack
     return sources
 
 
-def referenced_source(header: Dataset) -> Dataset:
-    """A bare copy of a header of a series that was not segmented; it may lack its geometry."""
-    return _bare(header, planes_of(header), frame_of_reference(header))
-
-
 def patient_and_study(header: Dataset) -> Dataset:
     """What highdicom copies of patient and study, and what it needs to know where that comes from."""
     source = Dataset()
