@@ -37,7 +37,7 @@ class Panel:
         temporary: Path | None = None,
     ) -> None:
         self.ui, self.scene, self.own, self.system = ui, scene, own, system
-        self.new_combo, self.extra_pythons, self.temporary = new_combo, extra_pythons, temporary
+        self.new_combo, self.temporary = new_combo, temporary
         self.combos: dict[str, Any] = {}
         self._keys: list[str] = []
         self._task: Any = None
@@ -55,6 +55,8 @@ class Panel:
         ui.installButton.clicked.connect(self.install)
         ui.removeButton.clicked.connect(self.remove)
         self.choose_model()
+        for python in pythons(system, extra_pythons):
+            ui.pythonCombo.addItem(python)
         self.show_environment()
         self._show_idle("")
         self.timer = every(POLL_MS, self.poll)
@@ -96,12 +98,9 @@ class Panel:
         return {role: self._keys[index] for role, index in found.items() if 0 < index < len(self._keys)}
 
     def show_environment(self) -> None:
-        """Whether scanweave is installed, and by which Python it could be."""
+        """Whether scanweave is installed, and what can be done then."""
         ready = self.own.is_there
         self.ui.environmentLabel.setText(f"Installed in {self.own.folder}" if ready else "Not installed yet.")
-        self.ui.pythonCombo.clear()
-        for python in pythons(self.system, self.extra_pythons):
-            self.ui.pythonCombo.addItem(python)
         self.ui.removeButton.setEnabled(ready)
         self.ui.findButton.setEnabled(ready)
         self.ui.applyButton.setEnabled(ready)
