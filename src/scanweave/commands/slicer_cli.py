@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scanweave.commands.arguments import ROLE_ALIASES, add_network, network_arguments, path
+from scanweave.commands.arguments import ROLE_ALIASES, add_common, add_network, network_arguments, path
 from scanweave.errors import Code, Problem, UsageError
 from scanweave.filter_tags import FilterTags
 from scanweave.pipeline.progress import Stage
@@ -28,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segmentation", metavar="FILE", type=path, help="the mask is written there, as NIfTI")
     parser.add_argument("--returnparameterfile", metavar="FILE", type=path, help="volume and warnings go there")
     add_network(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of a refusal")
     parser.add_argument("--bundle", metavar="NAME|DIR", default="flair_abnormality", help="default: %(default)s")
+    add_common(parser)
     parser.set_defaults(overwrite=False)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Describe, or segment; how far it is goes to stdout as Slicer's filter tags."""
+    """Describe, or segment; how far it is goes to stdout as Slicer's filter tags (with --json to stderr)."""
     if options.xml:
         from scanweave.slicer_description import slicer_description
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.segmentation is None or not options.segmentation.name.endswith((".nii", ".nii.gz")):
         raise UsageError(Problem(Code.USAGE, "--segmentation: expected a file, .nii or .nii.gz"))
-    tags = FilterTags(STUDY_STEPS, Unfailing(sys.stdout))
+    tags = FilterTags(STUDY_STEPS, Unfailing(sys.stderr if options.json else sys.stdout))
     tags(Stage(LOAD))
     from scanweave.pipeline.study import SegmentSettings, segment
 
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> None:
     done = segment(inputs=inputs, settings=SegmentSettings(**network_arguments(options)), progress=tags)
     _write(done, options.segmentation, options.returnparameterfile)
     tags.end()
+    if options.json:
+        print(json.dumps(done.record, indent=2))
 
 
 def _write(done: SegmentedStudy, target: Path, parameters: Path | None) -> None:
