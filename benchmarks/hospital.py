@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from hospital_rooms import Hospital, hospital
-from hospital_troubles import TROUBLES
+from hospital_troubles import TROUBLES, DiskFull
 from proof_rooms import small_disk
 
 SENDERS = 8
@@ -63,7 +63,8 @@ def prove(place: Hospital, kills: int, seed: int, patience_s: float) -> Counts:
     """Send everything while troubles come, wait until it is quiet, and count."""
     begin = time.monotonic()
     calm = threading.Event()
-    troubles = [trouble(place, calm, seed) for trouble in TROUBLES]
+    kinds = TROUBLES if place.disk is None else (*TROUBLES, DiskFull)
+    troubles = [kind(place, calm, seed) for kind in kinds]
     for trouble in troubles:
         trouble.start()
     place.send_all(SENDERS)

@@ -130,7 +130,7 @@ class PacsDown(Trouble):
 
 
 class DiskFull(Trouble):
-    """Where the node's disk is small, it grows now and then."""
+    """The node's disk is small and fills; now and then it grows."""
 
     pause_s = (5.0, 8.0)
 
@@ -140,4 +140,4 @@ class DiskFull(Trouble):
         self.place.disk.grow(self.place.disk.megabytes / 4)
 
 
-TROUBLES = (NodeKilled, WorkerKilled, Aborted, SentAgain, PacsDown, DiskFull)
+TROUBLES = (NodeKilled, WorkerKilled, Aborted, SentAgain, PacsDown)

@@ -20,6 +20,8 @@ WHOLE_IN_BATCH = WHOLE | {"thumbnail.jpg"}
 NIFTI_IN_BATCH = WHOLE_IN_BATCH - {"segmentation.dcm", "measurements.dcm"}
 BESIDE = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock", "summary.csv", "index.html"}
 ENDED = ("done", "refused", "failed")
+PATIENCE = 5
+"""How much longer a busy machine may take than an idle one."""
 
 
 def add_patient(small_study: Path, folder: Path, number: int, *, flat: bool = False) -> list[Path]:
@@ -103,8 +105,8 @@ def no_process_of(session: int) -> bool:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Look again and again."""
-    deadline = time.monotonic() + seconds
+    """Look again and again; `seconds` are those of an idle machine."""
+    deadline = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)

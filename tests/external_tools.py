@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 DEBIAN = "/usr/bin:/usr/sbin"
 """First: pynetdicom has programs with the names of DCMTK's (storescu), and other options."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from batch_rooms import wait_until
+from batch_rooms import PATIENCE, wait_until
 from external_tools import require_tool
 
 LOOPBACK = "127.0.0.1"
@@ -30,7 +30,7 @@ class Node:
         self.config: dict[str, Any] = {
             "folder": str(self.data),
             "receive": {"port": 0, "callers": [CALLER, "ORTHANC"]},
-            "taking": {"quiet_s": 3, "complete_quiet_s": 0.5},
+            "taking": {"quiet_s": 3, "complete_quiet_s": 2},
             "disk": {"least_free_gb": 0.01},
             "delivery": {"first_wait_s": 0.2, "longest_wait_s": 1},
             "web": {"port": 0},
@@ -80,7 +80,7 @@ class Node:
         """SIGTERM; its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(60 * PATIENCE)
 
     def store(
         self, files: Sequence[Path], title: str = CALLER, options: Sequence[str] = ()
@@ -97,7 +97,9 @@ class Node:
             LOOPBACK,
             str(self.dicom_port),
         ]
-        return subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            [*command, *map(str, files)], capture_output=True, text=True, timeout=120 * PATIENCE, check=False
+        )
 
     def ask(self, path: str, body: Any = None, **headers: str) -> Any:
         """What its web server answers: a `requests.Response`."""
@@ -105,8 +107,8 @@ class Node:
 
         address = f"http://{LOOPBACK}:{self.web_port}{path}"
         if body is None:
-            return requests.get(address, headers=headers, timeout=30)
-        return requests.post(address, json=body, headers={"X-Scanweave": "1", **headers}, timeout=30)
+            return requests.get(address, headers=headers, timeout=30 * PATIENCE)
+        return requests.post(address, json=body, headers={"X-Scanweave": "1", **headers}, timeout=30 * PATIENCE)
 
     def state(self) -> dict[str, Any]:
         """What the page shows."""

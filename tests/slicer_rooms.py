@@ -142,7 +142,7 @@ def panel(scene: FakeScene, folder: Path, own: Any) -> Iterator[tuple[Any, Any]]
         application.processEvents()
 
 
-def run_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def run_until(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     """Let Qt work until then."""
     import time
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-DEADLINE_S = 180
+DEADLINE_S = 600
 """Ample: loading the libraries alone takes a busy machine half a minute."""
 WIDTH = 100
 _ATTACH = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from batch_faults import FAULT_FILE
-from batch_rooms import add_patient, check_whole, marks, record_of, states, wait_until, with_faults
+from batch_rooms import PATIENCE, add_patient, check_whole, marks, record_of, states, wait_until, with_faults
 from dask_cluster import DaskCluster, dask_cluster, kill
 from studies import console_script, run
 
@@ -60,7 +60,7 @@ def test_an_existing_cluster_and_a_worker_that_is_killed(small_study: Path, smal
         call = ["batch", root, "-o", out, "--bundle", small_bundle, *cluster.options, "--json"]
         process = started_batch(call, out)
         kill(cluster.workers[0])
-        printed, errors = process.communicate(timeout=120)
+        printed, errors = process.communicate(timeout=120 * PATIENCE)
         assert process.returncode == 0, errors
         assert record_of(printed)["done"] == 6
         check_whole(out, ended=True)
@@ -157,7 +157,7 @@ def test_when_the_scheduler_dies_the_queue_has_its_studies(
     with two_workers(tmp_path / "cluster") as cluster:
         process = started_batch([*call, *cluster.options], out)
         cluster.stop_scheduler()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=120 * PATIENCE)
         assert process.returncode == 5 and "error[SCHEDULER_UNREACHABLE]" in errors, errors
         assert "running" not in states(out).values()
         ran = run(*call, "--workers", 2)

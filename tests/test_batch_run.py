@@ -16,6 +16,7 @@ import pytest
 from batch_faults import FAULT_FILE
 from batch_rooms import (
     BESIDE,
+    PATIENCE,
     add_patient,
     check_whole,
     marks,
@@ -250,7 +251,7 @@ def test_stopped_by_a_signal_it_goes_on(
     wait_until(lambda: runs(out))
     # A terminal's Ctrl-C reaches every process of the group, a queue's SIGTERM the one that it started.
     os.killpg(process.pid, number) if number is signal.SIGINT else process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30 * PATIENCE)
     assert process.returncode == 130
     assert "Traceback" not in errors
     found = check_whole(out, ended=False)
@@ -271,7 +272,7 @@ def test_two_batches_do_not_share_an_out(small_study: Path, small_bundle: Path, 
     wait_until(lambda: runs(out))
     second = run("batch", *call)
     assert (second.exit_code, second.codes) == (5, ["OUTPUT_IN_USE"])
-    printed, errors = first.communicate(timeout=120)
+    printed, errors = first.communicate(timeout=120 * PATIENCE)
     assert (first.returncode, record_of(printed)["done"]) == (0, 5), errors
     check_whole(out, ended=True)
 

@@ -176,7 +176,7 @@ def test_what_nobody_commits_to_keep_is_not_sent_for_ever(
     small_study: Path, small_bundle: Path, tmp_path: Path, commitment: str, reason: str
 ) -> None:
     pacs = Pacs(BOTH, commitment=commitment)
-    with sending_to(pacs, small_bundle, tmp_path) as running:
+    with sending_to(pacs, small_bundle, tmp_path, commitment_wait_s=1 if commitment == "silent" else 60) as running:
         pacs.node_port = running.dicom_port
         assert running.store(add_patient(small_study, tmp_path / "study", 5)).returncode == 0
         wait_until(lambda: running.settled(1), 90)
@@ -190,11 +190,11 @@ def test_what_nobody_commits_to_keep_is_not_sent_for_ever(
 
 
 @contextmanager
-def sending_to(pacs: Pacs, small_bundle: Path, folder: Path) -> Iterator[Node]:
+def sending_to(pacs: Pacs, small_bundle: Path, folder: Path, commitment_wait_s: float = 60) -> Iterator[Node]:
     """A node that tries three times, quickly."""
     pacs.start()
     try:
-        delivery = {"attempts": 3, "first_wait_s": 0.1, "longest_wait_s": 0.3, "commitment_wait_s": 1}
+        delivery = {"attempts": 3, "first_wait_s": 0.1, "longest_wait_s": 0.3, "commitment_wait_s": commitment_wait_s}
         config = {"segment": {"bundle": str(small_bundle), "workers": 1}, "destinations": [pacs.destination()],
                   "receive": {"port": 0, "callers": [CALLER, "PACS"]}, "delivery": delivery}  # fmt: skip
         with node(folder, **config) as running:

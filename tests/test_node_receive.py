@@ -11,7 +11,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]
 
 pytest_plugins = ["study_fixtures"]
-TAKEN_WHOLE = {"quiet_s": 900, "complete_quiet_s": 0.5}
+TAKEN_WHOLE = {"quiet_s": 900, "complete_quiet_s": 2}
 
 
 def quick(small_bundle: Path) -> dict[str, object]:
@@ -27,11 +27,13 @@ def test_who_may_send_and_what(small_study: Path, small_bundle: Path, tmp_path: 
     config = {"receive": {"port": 0, "callers": [CALLER], "called": ["OTHER"], "max_associations": 1}}
     with node(tmp_path, **quick(small_bundle), **config) as running:
         assert running.store(files[:1]).returncode == 0
+        wait_until(lambda: running.state()["associations"] == 0)  # it may still be closing the last one
         assert "Rejected" in running.store(files, title="STRANGER").stderr, "a title that is not on the list"
         entity = AE(CALLER)
         entity.add_requested_context(MRImageStorage)
         wrong = entity.associate(LOOPBACK, running.dicom_port, ae_title="NOBODY")
         assert wrong.is_rejected, "and one that is not its own"
+        wait_until(lambda: running.state()["associations"] == 0)
         known = entity.associate(LOOPBACK, running.dicom_port, ae_title="OTHER")
         assert known.is_established
         second = entity.associate(LOOPBACK, running.dicom_port, ae_title=TITLE)
@@ -95,7 +97,7 @@ def test_late_instances_make_a_new_result_that_names_the_old_one(
 ) -> None:
     files = add_patient(small_study, tmp_path / "study", 1)
     late = [file for file in files if file.name.startswith("post")]
-    with node(tmp_path, **quick(small_bundle), taking={"quiet_s": 2, "complete_quiet_s": 0.5}) as running:
+    with node(tmp_path, **quick(small_bundle), taking={"quiet_s": 4, "complete_quiet_s": 2}) as running:
         assert running.store([file for file in files if file not in late]).returncode == 0
         wait_until(lambda: running.settled(1), 90)
         assert running.store(late).returncode == 0
@@ -126,7 +128,7 @@ def test_sigterm_lets_what_has_begun_end(small_study: Path, small_bundle: Path, 
     files = add_patient(small_study, tmp_path / "study", 1)
     with node(tmp_path, **quick(small_bundle)) as running:
         assert running.store(files).returncode == 0
-        wait_until(lambda: running.state()["counts"]["running"] == 1)
+        wait_until(lambda: running.audit("begun"))
         assert running.stop() == 0
         (folder,) = (running.data / "results").iterdir()
         assert (folder / "result.json").exists()

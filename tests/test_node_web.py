@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from batch_rooms import add_patient, wait_until
+from batch_rooms import PATIENCE, add_patient, wait_until
 from external_tools import chromium
 from node_rooms import LOOPBACK, Node, node
 from studies import SECRETS, UID
@@ -18,6 +18,7 @@ def address(running: Node, path: str = "/") -> str:
 
 def opened(browser: Any, running: Node) -> Any:
     page = browser.new_page()
+    page.set_default_timeout(60_000 * PATIENCE)
     page.messages = []
     page.on("console", lambda message: page.messages.append(message.text))
     page.on("pageerror", lambda error: page.messages.append(str(error)))
@@ -30,7 +31,7 @@ def test_what_waits_what_failed_and_the_buttons(small_study: Path, small_bundle:
     bad = [file for file in add_patient(small_study, tmp_path / "bad", 2) if not file.name.startswith("flair")]
     config = {
         "segment": {"bundle": str(small_bundle), "workers": 1},
-        "taking": {"quiet_s": 900, "complete_quiet_s": 0.2},
+        "taking": {"quiet_s": 900, "complete_quiet_s": 2},
     }
     with node(tmp_path, **config) as running, chromium() as browser:
         page = opened(browser, running)
@@ -41,9 +42,9 @@ def test_what_waits_what_failed_and_the_buttons(small_study: Path, small_bundle:
         page.locator("#waiting td", has_text="queued").wait_for()
         assert running.state()["counts"]["running"] == 0, "paused is paused"
         page.get_by_role("button", name="Go on").click()
-        page.locator("#done td.hash").wait_for(timeout=60_000)
+        page.locator("#done td.hash").wait_for()
         page.get_by_role("button", name="Take now").click()
-        page.locator("#troubled td", has_text="NO_FLAIR").wait_for(timeout=60_000)
+        page.locator("#troubled td", has_text="NO_FLAIR").wait_for()
         page.get_by_role("button", name="Try again").click()
         wait_until(lambda: len(running.audit("ended")) == 3, 60)
         text = page.content()

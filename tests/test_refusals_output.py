@@ -23,7 +23,7 @@ from scanweave.pipeline.result_folder import staged
 pytest_plugins = ["study_fixtures"]
 
 INTERRUPTED = 130
-DEADLINE_S = 60
+DEADLINE_S = 300
 
 
 # --- output that exists ---------------------------------------------------------------------------------------------

@@ -205,6 +205,21 @@ class NodeConfig(Part):
     drain_s: Seconds = 300
     """After SIGTERM, for studies that run."""
 
+    @property
+    def incoming(self) -> Path:
+        """Instances that came in, a folder a study."""
+        return self.folder / "incoming"
+
+    @property
+    def results(self) -> Path:
+        """Of the studies that are done, a folder each."""
+        return self.folder / "results"
+
+    @property
+    def undelivered(self) -> Path:
+        """Copies of results that a destination did not take."""
+        return self.folder / "undelivered"
+
     @field_validator("destinations")
     @classmethod
     def _named_apart(cls, given: tuple[Destination, ...]) -> tuple[Destination, ...]:

@@ -19,13 +19,11 @@ from scanweave.pipeline.batch.run import StudyRun
 from scanweave.pipeline.batch.settings import BatchSettings
 from scanweave.pipeline.batch.temporary import private_folder
 from scanweave.pipeline.node.config import NodeConfig
-from scanweave.pipeline.node.inbox import INCOMING
 from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import Arrival, NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.readiness import Readiness
 from scanweave.pipeline.node.retention import Retention
-from scanweave.pipeline.node.setback import RESULTS
 from scanweave.pipeline.outputs import OUTPUTS
 
 STEP_S = 0.5
@@ -39,7 +37,7 @@ class NodeRun(StudyRun):
     """Studies of a node: each names the result that it follows, and is due at every destination when it is done."""
 
     def __init__(self, ledger: NodeLedger, config: NodeConfig, metrics: NodeMetrics, log: NodeLog) -> None:
-        super().__init__(ledger, config.folder / RESULTS, phi=False)
+        super().__init__(ledger, config.results, phi=False)
         self.node_ledger, self.config, self.metrics, self.log = ledger, config, metrics, log
 
     def job_of(self, row: Row) -> Job:
@@ -73,8 +71,7 @@ class Dispatcher:
         log: NodeLog,
     ) -> None:
         self.config, self.settings, self.ledger, self.log = config, settings, ledger, log
-        self.incoming = config.folder / INCOMING
-        self.readiness = Readiness(config.taking, self.incoming, config.segment.bundle, ledger)
+        self.readiness = Readiness(config.taking, config.incoming, config.segment.bundle, ledger)
         self.retention = retention
         self.run = NodeRun(ledger, config, metrics, log)
         self.version = hashlib.sha256(json.dumps([__version__, settings.of_results]).encode()).hexdigest()
@@ -145,4 +142,4 @@ class Dispatcher:
         made_of = hashlib.sha256("\n".join([self.version, *images]).encode()).hexdigest()[:32]
         name = self.ledger.next_name(arrival.study)
         files = tuple(f"{instance}.dcm" for instance in images)
-        return Entry(name, str(self.incoming / arrival.study), files, fingerprint=made_of)
+        return Entry(name, str(self.config.incoming / arrival.study), files, fingerprint=made_of)

@@ -15,7 +15,6 @@ from scanweave.pipeline.identity import pseudonym
 from scanweave.pipeline.node.node_ledger import Kind, NodeLedger
 from scanweave.pipeline.whole_file import flush_names, whole_file
 
-INCOMING = "incoming"
 GIGABYTE = 10**9
 LOCKS = 64
 """Studies share them: one is not removed while instances of it come."""
@@ -52,10 +51,10 @@ class NotStorable(Exception):
 
 
 class Inbox:
-    """Instances below `folder`/incoming, a folder a study; by any number of threads."""
+    """Instances below `folder`, a folder a study; by any number of threads."""
 
     def __init__(self, folder: Path, ledger: NodeLedger, least_free_gb: float) -> None:
-        self.folder = folder / INCOMING
+        self.folder = folder
         self.ledger = ledger
         self.least_free_gb = least_free_gb
         self._locks = [threading.Lock() for _ in range(LOCKS)]

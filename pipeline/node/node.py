@@ -11,14 +11,14 @@ from scanweave.pipeline.node.commitment import Commitments
 from scanweave.pipeline.node.config import NodeConfig, Segmenting
 from scanweave.pipeline.node.deliver import Deliverer
 from scanweave.pipeline.node.dispatch import Dispatcher
-from scanweave.pipeline.node.inbox import INCOMING, Inbox
+from scanweave.pipeline.node.inbox import Inbox
 from scanweave.pipeline.node.intake import Intake
 from scanweave.pipeline.node.metrics import NodeMetrics
 from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.node.receive import Receiver
 from scanweave.pipeline.node.retention import Retention
-from scanweave.pipeline.node.setback import RESULTS, Setbacks
+from scanweave.pipeline.node.setback import Setbacks
 from scanweave.pipeline.node.tls import check_certificates
 from scanweave.pipeline.node.watch import Watch
 from scanweave.pipeline.node.web import WebServer
@@ -44,11 +44,11 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
     with ExitStack() as open_parts:
         open_parts.enter_context(locked(folder))
         ledger = open_parts.enter_context(owned(NodeLedger(folder), folder))
-        for name in (INCOMING, RESULTS):
-            (folder / name).mkdir(exist_ok=True)
-        remove_unfinished(folder / RESULTS)
+        for place in (config.incoming, config.results):
+            place.mkdir(exist_ok=True)
+        remove_unfinished(config.results)
         log = log or NodeLog(folder)
-        inbox = Inbox(folder, ledger, config.disk.least_free_gb)
+        inbox = Inbox(config.incoming, ledger, config.disk.least_free_gb)
         inbox.clear()
         metrics = NodeMetrics()
         metrics.watch(ledger, inbox)
@@ -56,7 +56,7 @@ def run_node(config: NodeConfig, stopping: threading.Event, log: NodeLog | None 
         commitments = Commitments(ledger, setbacks, metrics, log)
         intake = Intake(inbox, metrics, log)
         receiver = Receiver(config.receive, intake, commitments, log, stopping)
-        retention = Retention(config.keep, ledger, inbox, log)
+        retention = Retention(config, ledger, inbox, log)
         dispatcher = Dispatcher(config, settings, ledger, retention, metrics, log)
         deliverers = [
             Deliverer(config, item, ledger, commitments, setbacks, metrics, log, stopping)

@@ -14,7 +14,6 @@ from scanweave.pipeline.node.node_ledger import NodeLedger
 from scanweave.pipeline.node.node_log import NodeLog
 from scanweave.pipeline.outputs import OUTPUTS
 
-RESULTS, UNDELIVERED = "results", "undelivered"
 REASON_FILE = "reason.txt"
 
 
@@ -54,11 +53,11 @@ def files_for(config: NodeConfig, name: str, destination: str) -> list[Path]:
     outputs = next((item.outputs for item in config.destinations if item.name == destination), ())
     found: list[Path] = []
     for output in outputs:
-        path = config.folder / RESULTS / name / OUTPUTS[output].file
+        path = config.results / name / OUTPUTS[output].file
         found += sorted(path.glob("*.dcm")) if path.is_dir() else [path] if path.is_file() else []
     return found
 
 
 def undelivered_folder(config: NodeConfig, name: str, destination: str) -> Path:
     """Where results lie that a destination did not take."""
-    return config.folder / UNDELIVERED / name / destination
+    return config.undelivered / name / destination

@@ -80,7 +80,7 @@ class Watch:
             "waiting": [_shown(row) for row in self.ledger.latest((State.QUEUED, State.RUNNING), SHOWN)],
             "troubled": [_shown(row) for row in self.ledger.latest((State.REFUSED, State.FAILED), SHOWN)],
             "done": [
-                _shown(row) | {"report": self.report_of(row.entry.name) is not None}
+                _shown(row) | {"report": self._report(row).is_file()}
                 for row in self.ledger.latest((State.DONE,), SHOWN)
             ],
             "undelivered": [
@@ -94,8 +94,10 @@ class Watch:
         row = self.ledger.row(study)
         if row is None or row.state is not State.DONE:
             return None
-        path = self.dispatcher.run.out / row.entry.name / OUTPUTS["report"].file
-        return path if path.is_file() else None
+        return path if (path := self._report(row)).is_file() else None
+
+    def _report(self, row: Row) -> Path:
+        return self.dispatcher.config.results / row.entry.name / OUTPUTS["report"].file
 
     def act(self, action: str, study: str) -> bool:
         """Do what a button asks for: force, retry, resend, pause, resume; KeyError for anything else."""

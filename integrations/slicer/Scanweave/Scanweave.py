@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class ScanweaveWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             system=dict(slicer.util.startupEnvironment()),
             new_combo=qt.QComboBox,
             every=_every,
-            extra_pythons=[sys.executable],
+            extra_pythons=_slicers_python(),
             temporary=Path(slicer.app.temporaryPath),
         )
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
@@ -72,6 +72,12 @@ class ScanweaveWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _changed(self, caller: Any, event: Any) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
             qt.QTimer.singleShot(0, self.panel.show_volumes)
+
+
+def _slicers_python() -> list[str]:
+    """Its own launcher; sys.executable may be Slicer itself, which would open another window."""
+    found = shutil.which("PythonSlicer")
+    return [] if found is None else [found]
 
 
 def _every(milliseconds: int, function: Callable[[], None]) -> Any:

@@ -82,12 +82,12 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def pythons(environment: Mapping[str, str], extra: Sequence[str] = ()) -> tuple[str, ...]:
-    """Interpreters that are new enough: `extra` ones, those of PATH, and on Windows the launcher's."""
+    """Interpreters that are new enough: those of PATH, on Windows the launcher's, and `extra` ones."""
     path = environment.get("PATH", "")
-    candidates = [*extra, *filter(None, (shutil.which(name, path=path) for name in _NAMES))]
+    candidates = [*filter(None, (shutil.which(name, path=path) for name in _NAMES))]
     if os.name == "nt" and (launcher := shutil.which("py", path=path)):
         candidates += [launcher]
-    return tuple(dict.fromkeys(one for one in candidates if _is_new_enough(one, clean(environment))))
+    return tuple(dict.fromkeys(one for one in (*candidates, *extra) if _is_new_enough(one, clean(environment))))
 
 
 def _is_new_enough(python: str, environment: Mapping[str, str]) -> bool:

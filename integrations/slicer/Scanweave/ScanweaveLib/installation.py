@@ -10,16 +10,22 @@ from ScanweaveLib.process import Process
 
 
 class Installation:
-    """Started at once; as a `task.Task`: `poll`, `cancel`, `problems`."""
+    """Started at once; as a `task.Task`, whose `result` is True when all is there.
+
+    RuntimeError where it cannot be started.
+    """
 
     def __init__(self, own: OwnEnvironment, python: str, source: Source, environment: Mapping[str, str]) -> None:
         self.own = own
+        self.result: bool | None = None
         self.problems: tuple[Problem, ...] = ()
-        self.cancelled = False
         self._environment = clean(environment)
         self._steps = list(own.steps(python, source))
         self._count = len(self._steps)
-        self.process = Process(self._steps.pop(0), self._environment, one_stream=True)
+        try:
+            self._next()
+        except OSError as error:
+            raise RuntimeError(f"{python} cannot be started ({error.strerror})") from error
 
     @property
     def progress(self) -> float:
@@ -28,22 +34,30 @@ class Installation:
 
     def poll(self) -> bool:
         """Whether it has ended."""
-        if self.cancelled or self.problems:
+        if self.result is not None or self.problems:
             return True
         if not self.process.ended:
             return False
         if self.process.exit_code != 0:
             said = " ".join(line for line in self.process.errors if line.startswith("ERROR"))[:500]
-            self.problems = (Problem("", said or "the environment could not be made; the log says more"),)
-            self.own.remove()
-            return True
-        if not self._steps:
-            return True
-        self.process = Process(self._steps.pop(0), self._environment, one_stream=True)
-        return False
+            self._fail(said or "the environment could not be made; the log says more")
+        elif not self._steps:
+            self.result = True
+        else:
+            try:
+                self._next()
+            except OSError as error:  # a scanner of viruses has taken the new Python away
+                self._fail(f"the new environment cannot be started ({error.strerror})")
+        return self.result is not None or bool(self.problems)
 
     def cancel(self) -> None:
         """End it, and leave nothing."""
-        self.cancelled = True
         self.process.end()
+        self.own.remove()
+
+    def _next(self) -> None:
+        self.process = Process(self._steps.pop(0), self._environment, one_stream=True)
+
+    def _fail(self, reason: str) -> None:
+        self.problems = (Problem("", reason),)
         self.own.remove()

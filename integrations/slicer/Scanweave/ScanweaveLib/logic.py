@@ -48,7 +48,10 @@ class Scene(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """As the options of `scanweave segment`; `keep` is a folder that gets all results, else nothing stays on disk."""
+    """As the options of `scanweave segment`; `keep` is a folder that gets all results, else nothing stays on disk.
+
+    A result that is there already is never replaced: scanweave refuses, for names of volumes say little.
+    """
 
     bundle: str = "flair_abnormality"
     device: str = "auto"
@@ -118,50 +121,49 @@ class Logic:
         DICOM, so that those of different patients are refused.
         """
         chosen = {role: volume for role, key in roles.items() for volume in self.scene.volumes() if volume.key == key}
-        reference = chosen.get("flair") or next(iter(chosen.values()))
+        before: set[Path] = set()
 
         def fill(folder: Path) -> Sequence[str]:
+            out = Path(settings.keep) if settings.keep else folder / "out"
+            before.update(_masks(out))
             options = []
             for role, volume in chosen.items():
                 if all(one.files for one in chosen.values()):
                     place = folder / role
                     _gather(volume.files, place)
                 else:
-                    place = folder / f"{role}.nii"
+                    place = folder / role / f"{_plain(volume.name)}.nii"  # a result has the name of its file
+                    place.parent.mkdir()
                     self.scene.save_volume(volume.key, place)
                 options += ["--input", f"{role}={place}"]
             kept = ("--outputs", "nifti,seg-nrrd,report") if settings.keep else ("--outputs", "seg-nrrd")
             return (
-                *(*self.command, "segment", *options, *kept, "-o", settings.keep or str(folder / "out")),
-                *("--bundle", settings.bundle, "--device", settings.device),
-                *("--json", "--progress", "tags", "--overwrite"),
+                *(*self.command, "segment", *options, *kept, "-o", str(out)),
+                *("--bundle", settings.bundle, "--device", settings.device, "--json", "--progress", "tags"),
             )
 
         def use(process: Process, folder: Path) -> Segmented | None:
             if process.exit_code != 0:
                 return None
-            record = _document(process)
-            parent = Path(settings.keep) if settings.keep else folder / "out"
-            found = max(parent.glob("*/segmentation.seg.nrrd"), key=lambda path: path.stat().st_mtime)
-            return self._arrive(record, found, chosen, reference)
+            (mask,) = _masks(Path(settings.keep) if settings.keep else folder / "out") - before
+            return self._arrive(_document(process), mask, chosen)
 
         return Task(fill, use, self.environment, self.temporary)
 
-    def _arrive(
-        self, record: Mapping[str, Any], mask: Path, chosen: Mapping[str, SceneVolume], reference: SceneVolume
-    ) -> Segmented:
+    def _arrive(self, record: Mapping[str, Any], mask: Path, chosen: Mapping[str, SceneVolume]) -> Segmented:
+        # Whatever the bundle calls it: the one series that was registered to no other.
+        (reference,) = (volume for role, volume in chosen.items() if role not in record["registration"])
         warnings = tuple(record["warnings"])
         name = f"{reference.name} segmentation" + (" (review)" if warnings else "")
         description = "\n".join([f"{NOTICE}.", *warnings])
         segmentation = self.scene.add_segmentation(mask, name, reference.key, description)
         volumes, transforms = {}, {}
         for role, registered in record["registration"].items():
-            if role in chosen and chosen[role].key != reference.key:
-                # result.json has FLAIR to series; a transform node takes what is under it the other way.
-                to_reference = np.linalg.inv(np.asarray(registered["matrix_ras"], dtype=float))
-                volumes[role], transforms[role] = self.scene.add_registered(
-                    chosen[role].key, f"{chosen[role].name} registered", to_reference, reference.key
-                )
+            # result.json has reference to series; a transform node takes what is under it the other way.
+            to_reference = np.linalg.inv(np.asarray(registered["matrix_ras"], dtype=float))
+            volumes[role], transforms[role] = self.scene.add_registered(
+                chosen[role].key, f"{chosen[role].name} registered", to_reference, reference.key
+            )
         return Segmented(segmentation, volumes, transforms, record["volume_ml"], warnings)
 
 
@@ -176,6 +178,10 @@ def missing_roles(wanted: Sequence[str], roles: Mapping[str, str]) -> tuple[Prob
 
 def _document(process: Process) -> Any:
     return json.loads(process.out)
+
+
+def _masks(folder: Path) -> set[Path]:
+    return set(folder.glob("*/segmentation.seg.nrrd"))
 
 
 def _gather(files: Sequence[str], folder: Path) -> None:

@@ -57,7 +57,6 @@ class Panel:
         self.choose_model()
         for python in pythons(system, extra_pythons):
             ui.pythonCombo.addItem(python)
-        self.show_environment()
         self._show_idle("")
         self.timer = every(POLL_MS, self.poll)
 
@@ -109,7 +108,7 @@ class Panel:
 
     def find_roles(self, *_: object) -> None:
         """Fill the selectors by scanweave's selection rules."""
-        self._begin("looking at the series", lambda logic: logic.find_roles(self._bundle), self._take_roles)
+        self._begin("looking at the series", lambda: self._logic.find_roles(self._bundle), self._take_roles)
 
     def apply(self, *_: object) -> None:
         """Segment what was chosen."""
@@ -120,14 +119,13 @@ class Panel:
             return
         keep = value(self.ui.keepEdit.text).strip()
         settings = Settings(bundle=self._bundle, device=value(self.ui.deviceCombo.currentText), keep=keep)
-        self._begin("segmenting", lambda logic: logic.segment(roles, settings), self._arrived)
+        self._begin("segmenting", lambda: self._logic.segment(roles, settings), self._arrived)
 
     def cancel(self, *_: object) -> None:
         """End what runs; nothing of it stays."""
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
-            self.show_environment()
             self._show_idle("Cancelled.")
 
     def install(self, *_: object) -> None:
@@ -143,14 +141,12 @@ class Panel:
             cpu_only=value(self.ui.cpuOnlyBox.checked) if hasattr(self.ui.cpuOnlyBox, "checked")
             else self.ui.cpuOnlyBox.isChecked(),
         )  # fmt: skip
-        self._show_busy("installing")
-        self._task = Installation(self.own, python, source, self.system)
-        self._then = lambda result: self._show_idle("Installed.")
+        self._begin("installing", lambda: Installation(self.own, python, source, self.system), self._installed)
 
     def remove(self, *_: object) -> None:
         """Take the environment away."""
         self.own.remove()
-        self.show_environment()
+        self._show_idle("Removed.")
 
     # what runs
 
@@ -160,8 +156,7 @@ class Panel:
         if task is None:
             return
         self._log(task.process.new_lines())
-        progress = getattr(task, "progress", task.process.progress)
-        self.ui.progressBar.setValue(round(100 * progress))
+        self.ui.progressBar.setValue(round(100 * task.progress))
         if task.process.words:
             self.ui.standingLabel.setText(task.process.words)
         try:
@@ -171,11 +166,10 @@ class Panel:
             task.problems = (Problem("", f"the result could not be taken ({error})"),)
         self._task = None
         self._log([*task.process.new_lines(), *(f"{problem}" for problem in task.problems)])
-        self.show_environment()
         self._show_idle("")
         self._show_problems(task.problems)
-        if not task.problems or getattr(task, "result", None) is not None:
-            self._then(getattr(task, "result", None))
+        if task.result is not None:
+            self._then(task.result)
 
     def close(self) -> None:
         """The module goes: so does what runs."""
@@ -185,14 +179,20 @@ class Panel:
     def _bundle(self) -> str:
         return str(value(self.ui.modelCombo.currentText))
 
-    def _begin(self, words: str, start: Callable[[Logic], Any], then: Callable[[Any], None]) -> None:
-        logic = Logic(self.scene, self.own.command, clean(self.system), self.temporary)
+    @property
+    def _logic(self) -> Logic:
+        return Logic(self.scene, self.own.command, clean(self.system), self.temporary)
+
+    def _begin(self, words: str, start: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._show_busy(words)
         try:
-            self._task, self._then = start(logic), then
+            self._task, self._then = start(), then
         except Exception as error:
             self._show_idle("")
             self._show_problems((Problem("", str(error)),))
+
+    def _installed(self, _: bool) -> None:
+        self.ui.standingLabel.setText("Installed.")
 
     def _take_roles(self, found: Any) -> None:
         for role, combo in self.combos.items():
@@ -216,6 +216,7 @@ class Panel:
         self.ui.standingLabel.setText(words)
 
     def _show_idle(self, words: str) -> None:
+        self.show_environment()
         self.ui.cancelButton.setEnabled(False)
         self.ui.installButton.setEnabled(True)
         self.ui.progressBar.setValue(0)

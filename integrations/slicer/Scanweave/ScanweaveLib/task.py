@@ -32,7 +32,6 @@ class Task:
     ) -> None:
         self.result: Any = None
         self.problems: tuple[Problem, ...] = ()
-        self.cancelled = False
         self._use = use
         self._ended = False
         self._folder = Path(tempfile.mkdtemp(prefix="scanweave-", dir=parent))
@@ -45,6 +44,11 @@ class Task:
             self._remove()
             raise
 
+    @property
+    def progress(self) -> float:
+        """Of the program, 0 to 1."""
+        return self.process.progress
+
     def poll(self) -> bool:
         """Whether it has ended; in the thread that may change the scene."""
         if self._ended:
@@ -54,10 +58,10 @@ class Task:
         self._ended = True
         try:
             # 3: refused; `inspect` says in its document, too, what it has found until then.
-            if self.process.exit_code in (0, 3) and not self.cancelled:
+            if self.process.exit_code in (0, 3):
                 self.problems = problems_in(self.process.errors)
                 self.result = self._use(self.process, self._folder)
-            elif not self.cancelled:
+            else:
                 said = tuple(self.process.errors[-3:]) or (f"it ended with exit code {self.process.exit_code}",)
                 self.problems = problems_in(self.process.errors) or (Problem("", " ".join(said)),)
         finally:
@@ -66,7 +70,7 @@ class Task:
 
     def cancel(self) -> None:
         """End it; nothing comes of it."""
-        self.cancelled = self._ended = True
+        self._ended = True
         try:
             self.process.end()
         finally:
