@@ -130,14 +130,18 @@ class PacsDown(Trouble):
 
 
 class DiskFull(Trouble):
-    """The node's disk is small and fills; now and then it grows."""
+    """The node's disk is small and fills; when it has said so it grows, after a while."""
 
     pause_s = (5.0, 8.0)
+    seen = 0
+    """How often it had said so when it last grew."""
 
     def happen(self) -> None:
         """As `Trouble`."""
         assert self.place.disk is not None
-        self.place.disk.grow(self.place.disk.megabytes / 4)
+        if self.place.times_without_room() > self.seen:
+            self.place.disk.grow(self.place.disk.megabytes / 4)
+            self.seen = self.place.times_without_room()
 
 
 TROUBLES = (NodeKilled, WorkerKilled, Aborted, SentAgain, PacsDown)

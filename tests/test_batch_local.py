@@ -9,7 +9,7 @@ from multiprocessing.connection import Client
 from pathlib import Path
 
 import pytest
-from batch_rooms import PATIENCE, add_patient
+from batch_rooms import PATIENCE, add_patient, patience_s
 
 from scanweave.errors import Code, EnvironmentFailure
 from scanweave.pipeline.batch import network_process
@@ -115,7 +115,8 @@ def test_strangers_at_the_networks_door(executor: LocalExecutor, small_study: Pa
 
 def test_a_network_that_computes_without_end_is_ended(small_study: Path, small_bundle: Path, tmp_path: Path) -> None:
     settings = SegmentSettings(bundle=small_bundle)
-    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=15, memory=None) as executor:
+    timeout_s = patience_s(small_study, small_bundle, tmp_path / "once")
+    with LocalExecutor(settings, tmp_path, tmp_path, 1, timeout_s=timeout_s, memory=None) as executor:
         assert was_done_in_the_end(executor, job(small_study, tmp_path, 0))
         process = executor._network._process
         assert process is not None

@@ -21,6 +21,7 @@ from batch_rooms import (
     check_whole,
     marks,
     no_process_of,
+    patience_s,
     record_of,
     states,
     wait_until,
@@ -191,8 +192,9 @@ def test_a_crash_and_a_hang_among_good_studies(
         if n < len(kinds):
             (root / f"{n}" / FAULT_FILE).write_text(f"{kinds[n]} once" if once else kinds[n])
             names[kinds[n]] = pseudonym(uid_of(files[0], "StudyInstanceUID"))
+    minutes = patience_s(small_study, small_bundle, tmp_path / "once") / 60
     ran = run("batch", root, "-o", out, "--bundle", bundle, "--workers", 2, "--json",
-              "--timeout", 0.25, "--memory", 1.5)  # fmt: skip
+              "--timeout", minutes, "--memory", 1.5)  # fmt: skip
     record = record_of(ran.out)
     found = check_whole(out, ended=True)
     if once:

@@ -36,8 +36,6 @@ from table import growth, rows, section  # noqa: E402
 
 BUSY_S = 0.3
 BUSY = f"import time\nwhile time.process_time() < {BUSY_S}: pass\n"
-HOLD = "import time; held = bytearray(100_000_000); time.sleep(1)"
-"""100 MB for a second: long enough to be seen while another does the same."""
 
 
 def run(code: str, folder: Path, limits: Limits | None = None) -> Measured:
@@ -81,10 +79,14 @@ def test_memory_of_the_one_who_measures_is_left_out(tmp_path: Path) -> None:
 
 
 def test_processes_at_one_time_are_added(tmp_path: Path) -> None:
+    hold = "held = bytearray(100_000_000); print(flush=True); input()"
     code = f"""
-import subprocess, sys
-children = [subprocess.Popen([sys.executable, "-c", {HOLD!r}]) for _ in range(2)]
-[child.wait() for child in children]
+import subprocess, sys, time
+pipe = subprocess.PIPE
+children = [subprocess.Popen([sys.executable, "-c", {hold!r}], stdin=pipe, stdout=pipe) for _ in range(2)]
+[child.stdout.readline() for child in children]
+time.sleep(2)  # both hold theirs
+[child.communicate(b"now") for child in children]
 """
     assert 200 < run(code, tmp_path).peak_mb < 300
 
