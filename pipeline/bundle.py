@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scanweave.errors import Code, EnvironmentFailure, Problem, ScanweaveError
 from scanweave.pipeline.plain_config import PlainConfig, is_plain
+from scanweave.transforms.segments import Segment, parse_segments
 from scanweave.transforms.selection.roles import Role, parse_roles
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Bundle:
     root: Path
     metadata: Mapping[str, Any]
     roles: tuple[Role, ...]
+    segments: tuple[Segment, ...]
 
     @property
     def name(self) -> str:
@@ -48,10 +50,13 @@ def find_bundle(name_or_folder: str = DEFAULT_BUNDLE) -> Bundle:
     try:
         metadata = json.loads((root / METADATA_FILE).read_text())
         roles = parse_roles(metadata["roles"])
+        segments = parse_segments(metadata["segments"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"expected a bundle with {METADATA_FILE} that declares roles ({type(error).__name__}: {error})"
+        message = (
+            f"expected a bundle with {METADATA_FILE} that declares roles and segments ({type(error).__name__}: {error})"
+        )
         raise EnvironmentFailure(Problem(Code.BUNDLE_INVALID, message, root.name)) from error
-    return Bundle(root, metadata, roles)
+    return Bundle(root, metadata, roles, segments)
 
 
 def build_evaluator(

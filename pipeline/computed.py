@@ -17,7 +17,7 @@ _NO_MEMORY = ("not enough memory", "can't allocate memory", "alloc_failed", "out
 
 @dataclass(frozen=True)
 class Computed:
-    """Probabilities (1, i, j, k), float32 in main memory, and how they came about.
+    """Probabilities (C, i, j, k), a channel for each segment, float32 in main memory, and how they came about.
 
     `mirror` says whether they are the mean over the volume and its mirror image; `remarks` are worth a warning.
     """

@@ -58,7 +58,7 @@ class StudyEvaluator:
         return study
 
     def _inferring(self, progress: Progress, number: int, count: int) -> Step:
-        """The step of the network: `pred` (1, i, j, k) from `image` (C, i, j, k)."""
+        """The step of the network: `pred` (segments, i, j, k) from `image` (C, i, j, k)."""
 
         def infer(study: Study) -> Study:
             done = self.inference(study["image"], lambda part: progress(Stage("Infer", number, count, part)))

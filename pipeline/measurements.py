@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,30 +13,53 @@ from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.measure_mask import ML_DECIMALS, MM_DECIMALS, Diameters, MaskSize, measure_mask
+from scanweave.transforms.segments import Segment
 
 DICOM_SLICE_AXIS = 2
 """The reader of DICOM stacks slices along the last axis."""
 
 
-def measure_study(study: Mapping[Hashable, Any]) -> MaskSize | None:
-    """The sizes of the mask in the slices of the reference series; None for 2-D slices, whose spacing is unknown."""
+@dataclass(frozen=True)
+class Measured:
+    """The `whole` mask, all labels together, and each segment of it, in the slices of the reference series."""
+
+    whole: MaskSize
+    segments: tuple[MaskSize, ...]
+
+
+def measure_study(study: Mapping[Hashable, Any], segments: int) -> Measured | None:
+    """The sizes of a mask of so many labels; None for 2-D slices, whose spacing is unknown."""
     loaded: LoadedStudy = study["loaded"]
     if not loaded.spacing_known:
         return None
-    mask = Volume(study["segmentation"].array[0], loaded.grid.affine)
-    return measure_mask(mask, _slice_axis(loaded.reference, mask.grid))
+    labels = study["segmentation"].array[0]
+    axis = _slice_axis(loaded.reference, loaded.grid)
+    whole = measure_mask(Volume(labels, loaded.grid.affine), axis)
+    if segments == 1:
+        return Measured(whole, (whole,))
+    each = (Volume(labels == label, loaded.grid.affine) for label in range(1, segments + 1))
+    return Measured(whole, tuple(measure_mask(mask, axis) for mask in each))
 
 
-def measurements_record(study: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """`measurements` of result.json; the key is absent where nothing can be measured."""
-    size: MaskSize | None = study.get("measurements")
-    if size is None:
-        return {}
+def measurements_record(study: Mapping[Hashable, Any], segments: Sequence[Segment]) -> dict[str, Any]:
+    """`measurements` and `segments` of result.json; the former is absent where nothing can be measured."""
+    measured: Measured | None = study.get("measurements")
+    if measured is None:
+        counts = np.bincount(study["segmentation"].array.ravel(), minlength=len(segments) + 1)
+        return {"segments": _named(segments, [{"volume_ml": None, "volume_voxels": int(n)} for n in counts[1:]])}
     loaded: LoadedStudy = study["loaded"]
     axis = _slice_axis(loaded.reference, loaded.grid)
+    size = measured.whole
     parts = [{"volume_ml": round(p.volume_ml, ML_DECIMALS), **_lines(p.diameters)} for p in size.parts]
     record = {"plane": size.plane, "slice_axis": "ijk"[axis], **_lines(size.diameters), "parts": parts}
-    return {"measurements": record}
+    each = [{"volume_ml": round(item.volume_ml, ML_DECIMALS), **_lines(item.diameters)} for item in measured.segments]
+    return {"segments": _named(segments, each), "measurements": record}
+
+
+def _named(segments: Sequence[Segment], each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """By name: the value in the mask, the label for people, and what was measured."""
+    numbered = enumerate(zip(segments, each, strict=True), start=1)
+    return {segment.name: {"value": n, "label": segment.label, **measured} for n, (segment, measured) in numbered}
 
 
 def _lines(diameters: Diameters | None) -> dict[str, Any]:

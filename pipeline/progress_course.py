@@ -39,6 +39,7 @@ STUDY_STEPS: Mapping[str, Step] = {
     "StackRoles": Step("stack", 0.0),
     "ClearBackground": Step("clear background", 0.0),
     "CropSquare": Step("crop", 0.1),
+    "PadPlane": Step("pad", 0.1),
     "ResizePlane": Step("resize", 0.2),
     "ZScoreVolume": Step("normalise", 0.1),
     "MeasureInput": Step("compare with training", 0.0),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from scanweave import RESEARCH_NOTICE
 from scanweave.pipeline.inspection import Inspection, series_record
@@ -27,6 +28,8 @@ def segmented_text(done: SegmentedStudy) -> str:
     unscaled = f"{parts.kept_voxels} voxels of unknown size"
     volume = unscaled if done.volume_ml is None else f"{done.volume_ml:.2f} ml"
     lines.append(f"volume: {volume}, in {parts.kept} of {parts.count} part(s)")
+    if len(done.record["segments"]) > 1:
+        lines += [f"{one['label']}: {_amount(one)}" for one in done.record["segments"].values()]
     if done.record.get("dice") is not None:
         compared = done.record["dice_slices"]
         lines.append(f"Dice with the given masks: {done.record['dice']:.3f}, over {compared} slice(s)")
@@ -34,6 +37,12 @@ def segmented_text(done: SegmentedStudy) -> str:
         lines.append(f"results: {done.folder}")
     lines.append(f"{RESEARCH_NOTICE}.")
     return "\n".join(lines)
+
+
+def _amount(segment: Mapping[str, Any]) -> str:
+    if segment["volume_ml"] is None:
+        return f"{segment['volume_voxels']} voxels of unknown size"
+    return f"{segment['volume_ml']:.2f} ml"
 
 
 def print_inspection(found: Inspection) -> None:

@@ -21,6 +21,7 @@ from scanweave.transforms.io.series import Series
 from scanweave.transforms.keep_components import Components
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.rigid.estimate import RigidResult
+from scanweave.transforms.segments import parse_segments
 from scanweave.transforms.selection.select import Selection
 
 DISCARDED_WARNING_FRACTION = 0.1
@@ -41,7 +42,7 @@ def result_record(
         "roles": roles_record(loaded.selection, phi=phi),
         "registration": {role: _registration(result) for role, result in registration.items()},
         **_sizes(components, in_ml=loaded.spacing_known),
-        **measurements_record(study),
+        **measurements_record(study, parse_segments(metadata["segments"])),
         **_dice(study),
         **_input_distance(study),
         "settings": settings_record(study),

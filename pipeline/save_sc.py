@@ -61,7 +61,7 @@ def _name(number: int) -> str:
 
 def _words(study: Mapping[Hashable, Any], settings: SegSettings) -> Words:
     components: Components = study["components"]
-    label = plain_text(settings.label)
+    label = settings.labels
     if components.kept:
         parts = f"{components.kept} part{'' if components.kept == 1 else 's'}"
         title = f"{label}: {components.kept_ml:.2f} ml, {parts}"

@@ -14,9 +14,10 @@ from scanweave import __version__
 from scanweave.networks.weights import Weights
 from scanweave.pipeline.result import flags_of, settings_record
 from scanweave.transforms.geometry import Volume
-from scanweave.transforms.io.dicom_seg_settings import Concept, SegKind, SegSettings
+from scanweave.transforms.io.dicom_seg_settings import SegKind, SegSettings
 from scanweave.transforms.io.remarks import quiet
 from scanweave.transforms.load_study import LoadedStudy
+from scanweave.transforms.segments import parse_segments
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -54,12 +55,12 @@ def save_segs(files: Mapping[str, Path], mask: Volume, study: Mapping[Hashable, 
     flair, further = headers_of(study["loaded"])
     for name in SEG_OUTPUTS.keys() & files.keys():
         output = SEG_OUTPUTS[name]
-        segment = _probability(study, mask) if output.kind is SegKind.FRACTIONAL else mask
-        if not holds_something(segment, output.kind):
+        voxels = probability_volumes(study) if output.kind is SegKind.FRACTIONAL else mask
+        if not holds_something(voxels, output.kind):
             continue
         own = replace(settings, **vars(output))
         with quiet():
-            write_dicom_seg(files[name], segment, flair, further, own)
+            write_dicom_seg(files[name], voxels, flair, further, own)
 
 
 def seg_settings(
@@ -67,9 +68,8 @@ def seg_settings(
 ) -> SegSettings:
     """What the bundle, the weights and the run have to say in every DICOM result."""
     loaded: LoadedStudy = study["loaded"]
-    said = metadata["segment"]
     return SegSettings(
-        label=said["label"],
+        segments=parse_segments(metadata["segments"]),
         algorithm=f"scanweave {bundle}",
         version=__version__,
         weights_sha256=weights.sha256,
@@ -77,9 +77,6 @@ def seg_settings(
         flags=tuple(flags_of(study)),
         substituted=tuple(role for role, choice in loaded.selection.assigned.items() if choice.series is None),
         run=json.dumps([metadata.get("version", ""), settings_record(study)], sort_keys=True),
-        category=_concept(said["category"]),
-        type=_concept(said["type"]),
-        region=_concept(said["region"]),
     )
 
 
@@ -91,10 +88,7 @@ def headers_of(loaded: LoadedStudy) -> tuple[tuple[Dataset, ...], list[Dataset]]
     return loaded.headers[reference], further
 
 
-def _probability(study: Mapping[Hashable, Any], mask: Volume) -> Volume:
-    """On the mask's grid."""
-    return Volume(study["pred"].array[0].astype(np.float32, copy=False), mask.affine)
-
-
-def _concept(code: Mapping[str, str]) -> Concept:
-    return Concept(code["value"], code["scheme"], code["meaning"])
+def probability_volumes(study: Mapping[Any, Any]) -> list[Volume]:
+    """What the network gave, a volume (i, j, k) for each segment, float32, on the mask's grid."""
+    affine = study["loaded"].grid.affine
+    return [Volume(channel.astype(np.float32, copy=False), affine) for channel in study["pred"].array]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scanweave.transforms.io.slice_volume import SlicePictures
+from scanweave.transforms.io.slice_volume import WHITE, SlicePictures
 
 MASK_FOLDER, OVERLAY_FOLDER = "masks", "overlay"
 MASK_ENDING = "_mask.png"
@@ -15,10 +15,11 @@ FOUND_COLOUR, TRUE_COLOUR = (255, 0, 0), (0, 255, 0)
 """Of the outlines, RGB; where both run they are yellow, their sum."""
 
 
-def save_slices(folder: Path, mask: npt.NDArray[np.uint8], pictures: SlicePictures) -> None:
-    """Write masks/<stem>_mask.png (8 bits, 0 or 255) and overlay/<stem>.png (RGB) of every slice, empty ones too.
+def save_slices(folder: Path, mask: npt.NDArray[np.uint8], pictures: SlicePictures, labels: int = 1) -> None:
+    """Write masks/<stem>_mask.png (8 bits, 0 or 255; of several `labels` grays in even steps) and overlay/<stem>.png
+    (RGB) of every slice, empty ones too.
 
-    `mask` (row, column, slice) is 1 where something was found; pictures have the slices' own size.
+    `mask` (row, column, slice) has the labels' numbers; pictures have the slices' own size.
 
     Raises
     ------
@@ -30,9 +31,9 @@ def save_slices(folder: Path, mask: npt.NDArray[np.uint8], pictures: SlicePictur
     for name in (MASK_FOLDER, OVERLAY_FOLDER):
         (folder / name).mkdir()
     for place, stem in enumerate(pictures.stems):
-        found, true = mask[..., place] > 0, pictures.truth[..., place]
-        white = Image.fromarray(np.where(found, 255, 0).astype(np.uint8))
-        white.save(folder / MASK_FOLDER / f"{stem}{MASK_ENDING}")
+        found, true = mask[..., place] > 0, pictures.truth[..., place] > 0
+        shades = mask[..., place].astype(np.uint16) * WHITE // labels
+        Image.fromarray(shades.astype(np.uint8)).save(folder / MASK_FOLDER / f"{stem}{MASK_ENDING}")
         drawn = Image.fromarray(overlay(pictures.gray[..., place], found, true))
         drawn.save(folder / OVERLAY_FOLDER / f"{stem}.png")
 

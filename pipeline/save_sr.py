@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scanweave.pipeline.measurements import Measured
 from scanweave.pipeline.save_seg import headers_of
 from scanweave.transforms.io.dicom_seg_settings import SegSettings
 from scanweave.transforms.io.remarks import quiet
-from scanweave.transforms.measure_mask import MaskSize
 
 SERIES_DESCRIPTION = "scanweave measurements"
 MEASURED_SEGS = ("dicom-seg", "dicom-seg-labelmap")
@@ -28,11 +28,11 @@ def save_sr(
 
     from scanweave.transforms.io.dicom_sr import write_dicom_sr
 
-    size: MaskSize = study["measurements"]
+    measured: Measured = study["measurements"]
     flair, further = headers_of(study["loaded"])
     own = replace(settings.of_the_finding, series_description=SERIES_DESCRIPTION)
     written = [files[name] for name in MEASURED_SEGS if name in files and files[name].exists()]
     with quiet():
         seg = pydicom.dcmread(written[0], stop_before_pixels=True) if written else None
         older = [pydicom.dcmread(predecessor)] if predecessor else []
-        write_dicom_sr(files["sr"], size, flair, further, own, seg=seg, predecessors=older)
+        write_dicom_sr(files["sr"], measured.segments, flair, further, own, seg=seg, predecessors=older)

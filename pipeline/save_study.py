@@ -18,7 +18,7 @@ from scanweave.pipeline.reserve_result import ResultPlace
 from scanweave.pipeline.result import result_record
 from scanweave.pipeline.result_folder import staged
 from scanweave.pipeline.save_sc import save_sc
-from scanweave.pipeline.save_seg import SEG_OUTPUTS, save_segs, seg_settings
+from scanweave.pipeline.save_seg import SEG_OUTPUTS, probability_volumes, save_segs, seg_settings
 from scanweave.pipeline.save_slices import save_slices
 from scanweave.pipeline.save_sr import save_sr
 from scanweave.pipeline.switch import switch
@@ -50,7 +50,7 @@ class SaveStudyd:
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        d["measurements"] = measure_study(d)
+        d["measurements"] = measure_study(d, len(self.metadata["segments"]))
         place: ResultPlace | None = d.get("place")
         if place is None:
             d["result"] = self._record(d, phi=False)
@@ -77,12 +77,11 @@ class SaveStudyd:
         files = {name: stage / OUTPUTS[name].file for name in place.outputs}
         mask = Volume(study["segmentation"].array[0].astype(np.uint8), loaded.grid.affine)
         if "png" in files and loaded.pictures is not None:
-            save_slices(stage, mask.array, loaded.pictures)
+            save_slices(stage, mask.array, loaded.pictures, len(self.metadata["segments"]))
         if "nifti" in files:
             write_nifti(files["nifti"], mask, loaded.nifti_header)
         if "probability" in files:
-            probability = Volume(study["pred"].array[0].astype(np.float32), loaded.grid.affine)
-            write_nifti(files["probability"], probability, loaded.nifti_header)
+            write_nifti(files["probability"], probability_volumes(study), loaded.nifti_header)
         if "thumbnail" in files:
             write_thumbnail(files["thumbnail"], study)
         if files.keys() & {*SEG_OUTPUTS, "sr", "secondary-capture", "seg-nrrd"}:

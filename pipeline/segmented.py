@@ -11,13 +11,13 @@ import numpy as np
 
 from scanweave.pipeline.inspection import series_by_role
 from scanweave.pipeline.outputs import OUTPUTS, RESULT_FILE
+from scanweave.pipeline.save_seg import probability_volumes
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.series import Series
 from scanweave.transforms.selection.select import Selection
 
 if TYPE_CHECKING:
     from scanweave.pipeline.reserve_result import ResultPlace
-    from scanweave.transforms.image import Image
     from scanweave.transforms.keep_components import Components
     from scanweave.transforms.load_study import LoadedStudy
     from scanweave.transforms.rigid.estimate import RigidResult
@@ -34,10 +34,14 @@ class SegmentedStudy:
     files
         What was written, by the name of the output ("nifti", "dicom-seg", ..), and result.json as "result".
     mask
-        uint8 (i, j, k), 0 background, 1 segmented, on the FLAIR's own grid (the bundle's `reference`); `mask.affine`
-        (4x4) takes voxel indices to RAS mm. Of 2-D slices (row, column, slice), with a nominal affine.
+        uint8 (i, j, k), 0 background, n the bundle's n-th segment, from 1, on the FLAIR's own grid (the bundle's
+        `reference`); `mask.affine` (4x4) takes voxel indices to RAS mm. Of 2-D slices (row, column, slice), with a
+        nominal affine.
     probability
-        float32 (i, j, k), 0..1, on the same grid: the network's answer before threshold and component rule.
+        float32 (i, j, k), 0..1, on the same grid: the network's answer before threshold and component rule; of several
+        segments that of the likeliest.
+    probabilities
+        The same for each segment.
     selection
         Which series fills each role, with the evidence; `roles` is short for it.
     registration
@@ -59,6 +63,7 @@ class SegmentedStudy:
     files: Mapping[str, Path]
     mask: Volume
     probability: Volume
+    probabilities: tuple[Volume, ...]
     selection: Selection
     registration: Mapping[str, RigidResult]
     volume_ml: float | None
@@ -84,11 +89,14 @@ def segmented_study(study: Mapping[str, Any]) -> SegmentedStudy:
     loaded: LoadedStudy = study["loaded"]
     place: ResultPlace | None = study.get("place")
     record: Mapping[str, Any] = study["result"]
+    probabilities = tuple(probability_volumes(study))
+    likeliest = probabilities[0].array if len(probabilities) == 1 else study["pred"].array.max(axis=0)
     return SegmentedStudy(
         folder=place.folder if place else None,
         files=_files(place) if place else {},
-        mask=_volume(study["segmentation"], loaded, np.uint8),
-        probability=_volume(study["pred"], loaded, np.float32),
+        mask=Volume(study["segmentation"].array[0].astype(np.uint8, copy=False), loaded.grid.affine),
+        probability=Volume(likeliest, loaded.grid.affine),
+        probabilities=probabilities,
         selection=loaded.selection,
         registration=study.get("registration", {}),
         volume_ml=record["volume_ml"],
@@ -103,8 +111,3 @@ def _files(place: ResultPlace) -> dict[str, Path]:
     """An output that a study does not give, the DICOM-SEG of an empty mask, is not there."""
     named = {name: place.folder / OUTPUTS[name].file for name in place.outputs}
     return {"result": place.folder / RESULT_FILE, **{name: path for name, path in named.items() if path.exists()}}
-
-
-def _volume(image: Image, loaded: LoadedStudy, kind: type[np.generic]) -> Volume:
-    """The first channel of (C, i, j, k) with the affine that the reference's header states."""
-    return Volume(image.array[0].astype(kind, copy=False), loaded.grid.affine)

@@ -11,7 +11,10 @@ from scanweave.transforms.load_study import LoadedStudy
 
 @dataclass(frozen=True)
 class Agreement:
-    """Dice over all pixels of the `slices` that have a mask, at their own size; None where neither has a pixel."""
+    """Dice over all pixels of the `slices` that have a mask, at their own size; None where neither has a pixel.
+
+    All labels together.
+    """
 
     dice: float | None
     slices: int
@@ -24,7 +27,7 @@ def agreement(study: Mapping[Hashable, Any]) -> Agreement | None:
     if pictures is None or not pictures.has_truth.any():
         return None
     found = (study["segmentation"].array[0] > 0)[..., pictures.has_truth]
-    true = pictures.truth[..., pictures.has_truth]
+    true = pictures.truth[..., pictures.has_truth] > 0
     total = int(found.sum()) + int(true.sum())
     dice = 2 * int((found & true).sum()) / total if total else None
     return Agreement(dice, int(pictures.has_truth.sum()))

@@ -44,7 +44,9 @@ class SliceInference:
         try:
             computed = threads.map(lambda numbers: self._probabilities(image, numbers), batches)
             for done, (numbers, found) in enumerate(zip(batches, computed, strict=True), start=1):
-                probabilities[0][..., numbers] = found
+                if len(found) > len(probabilities):  # only its output tells how many segments a network has
+                    probabilities = np.zeros((len(found), *image.array.shape[1:]), dtype=np.float32)
+                probabilities[..., numbers] = found
                 if progress is not None:
                     progress(done / len(batches))
         finally:
@@ -55,14 +57,14 @@ class SliceInference:
         return Computed(image.with_array(probabilities), CPU, network.precision, network.runtime, network.mirror)
 
     def _probabilities(self, image: Image, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-        """(row, column, slice) of the slices with these `numbers`."""
+        """(channel, row, column, slice) of the slices with these `numbers`."""
         try:
             found = self.network(np.moveaxis(image.array[..., numbers], -1, 0))
         except Exception as error:  # the runtimes' own types
             if says_no_memory(error):
                 raise no_memory_left() from error
             raise
-        return np.moveaxis(found[:, 0], 0, -1)
+        return np.moveaxis(found, 0, -1)
 
 
 def whole_slices(inferer: object) -> SliceInferer | None:

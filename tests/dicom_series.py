@@ -13,12 +13,14 @@ from scipy.spatial.transform import Rotation
 
 from scanweave.transforms.geometry import LPS_FROM_RAS, Volume
 from scanweave.transforms.io.dicom_seg import SegSettings
+from scanweave.transforms.segments import Segment
 
 SLICES, ROWS, COLUMNS = 10, 24, 37  # 888 pixels are whole bytes, 888 * 3 frames too; 37 is odd on purpose
 SPACING = (5.5, 1.25, 0.9)  # slices, rows, columns, mm
-SETTINGS = SegSettings("FLAIR abnormality", "bn_unet", "0.1.0", hashlib.sha256(b"weights").hexdigest())
+ABNORMALITY = Segment("abnormality", "FLAIR abnormality")
+SETTINGS = SegSettings((ABNORMALITY,), "bn_unet", "0.1.0", hashlib.sha256(b"weights").hexdigest())
 FLAGGED = SegSettings(
-    "FLAIR abnormality",
+    (ABNORMALITY,),
     "bn_unet",
     "0.1.0",
     SETTINGS.weights_sha256,

@@ -16,6 +16,7 @@ import numpy as np
 from external_tools import CHROMIUM_OPTIONS, require_tool
 
 from scanweave.networks.weights import Weights
+from scanweave.pipeline.bundle import find_bundle
 from scanweave.pipeline.measurements import measure_study
 from scanweave.pipeline.report.write_report import write_report
 from scanweave.pipeline.result import result_record
@@ -75,12 +76,14 @@ def made_study(
     tensor = Image(mask.astype(np.uint8)[None], affine)
     study["pred"] = Image((mask * np.float32(LIKELY))[None], affine)
     study = KeepComponentsd(keep="all")({**study, "segmentation": tensor})
-    return {**study, "measurements": measure_study(study)}
+    return {**study, "measurements": measure_study(study, 1)}
 
 
 def record_of(study: dict[str, Any]) -> dict[str, Any]:
     """The content of its result.json."""
-    return result_record(study, {"version": "1"}, "made", WEIGHTS, phi=False)
+    return result_record(
+        study, {"version": "1", "segments": find_bundle().metadata["segments"]}, "made", WEIGHTS, phi=False
+    )
 
 
 @dataclass

@@ -157,7 +157,7 @@ def write_report(
         seg = pydicom.dcmread(folder / "seg.dcm", stop_before_pixels=True)
     path = folder / "sr.dcm"
     size = measure_mask(mask, slice_axis)
-    write_dicom_sr(path, size, headers, list(further), settings, seg=seg, **options)
+    write_dicom_sr(path, [size], headers, list(further), settings, seg=seg, **options)
     return SimpleNamespace(path=path, seg=seg, dataset=pydicom.dcmread(path))
 
 

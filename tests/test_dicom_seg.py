@@ -34,6 +34,7 @@ from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.dicom_seg import SegSettings, write_dicom_seg
 from scanweave.transforms.io.dicom_seg_settings import LO_LENGTH, ST_LENGTH, plain_text
 from scanweave.transforms.io.uids import derived_uid
+from scanweave.transforms.segments import Segment
 
 READERS = pytest.mark.parametrize("read", [read_highdicom, read_dcmqi])
 
@@ -255,7 +256,12 @@ def test_no_value_is_longer_than_its_vr_allows(tmp_path):
     headers, affine = mr_series()
     endless = "naïve \\ text\n" * 200
     settings = SegSettings(
-        *(endless,) * 4, series_description=endless, flags=(endless,), substituted=(endless,), notes=endless
+        (Segment("endless", endless),),
+        *(endless,) * 3,
+        series_description=endless,
+        flags=(endless,),
+        substituted=(endless,),
+        notes=endless,
     )
     write_dicom_seg(tmp_path / "seg.dcm", lesion(affine), headers, [], settings)
     seg = pydicom.dcmread(tmp_path / "seg.dcm")

@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -178,4 +179,5 @@ def test_sources_without_geometry_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["label", "algorithm", "version", "weights_sha256"])
 def test_settings_without_provenance_cannot_be_built(name):
     with pytest.raises(ValueError, match=name):
-        SegSettings(**{**vars(SETTINGS), name: " "})
+        given = {"segments": (replace(SETTINGS.segments[0], label=" "),)} if name == "label" else {name: " "}
+        SegSettings(**{**vars(SETTINGS), **given})

@@ -137,7 +137,7 @@ def test_the_plane_of_the_slices_is_told(tmp_path, axis, plane):
 
 def test_nothing_found_is_said_in_numbers_and_words(tmp_path):
     headers, _ = mr_series()
-    write_dicom_sr(tmp_path / "sr.dcm", EMPTY, headers, [], SETTINGS)
+    write_dicom_sr(tmp_path / "sr.dcm", [EMPTY], headers, [], SETTINGS)
     report, on_segment, (whole,) = read_report(tmp_path / "sr.dcm", headers)
     assert on_segment == []
     assert whole.numbers == {"volume": 0.0, "count": 0.0}
@@ -204,7 +204,7 @@ def kinds_of_report(folder):
         (folder / name).mkdir()
     one = write_report(folder / "one", single(affine), headers, further)
     several = write_report(folder / "several", lesion(affine), headers, further, FLAGGED, predecessors=[one.dataset])
-    write_dicom_sr(folder / "nothing" / "sr.dcm", EMPTY, headers, further, FLAGGED, predecessors=[several.dataset])
+    write_dicom_sr(folder / "nothing" / "sr.dcm", [EMPTY], headers, further, FLAGGED, predecessors=[several.dataset])
     write_report(folder / "images", lesion(affine), headers, further, with_seg=False)
     return {path.parent.name: path for path in sorted(folder.glob("*/sr.dcm"))}
 

@@ -21,6 +21,7 @@ from scanweave import RESEARCH_NOTICE
 from scanweave.transforms.geometry import Volume
 from scanweave.transforms.io.dicom_sr import write_dicom_sr
 from scanweave.transforms.measure_mask import measure_mask
+from scanweave.transforms.segments import Segment
 
 # What it says in words
 
@@ -59,7 +60,8 @@ def test_the_algorithm_and_the_device_are_named(tmp_path):
 def test_no_value_is_longer_than_its_vr_allows(tmp_path):
     headers, affine = mr_series()
     endless = "naïve \\ text\n" * 200
-    settings = replace(FLAGGED, label=endless, algorithm=endless, version=endless, weights_sha256=endless,
+    settings = replace(FLAGGED, segments=(Segment("endless", endless),), algorithm=endless, version=endless,
+                       weights_sha256=endless,
                        series_description=endless, flags=(endless,), substituted=(endless,), notes=endless)  # fmt: skip
     made = write_report(tmp_path, single(affine), headers, settings=settings)
     limits = {"LO": 64, "ST": 1024, "SH": 16, "CS": 16, "UI": 64}
@@ -166,7 +168,7 @@ def test_sources_stay_as_they_were(tmp_path):
     further = mr_series("1.2.3.4")[0]
     made = write_report(tmp_path, lesion(affine), headers, further, FLAGGED)
     before = made.seg.to_json()
-    write_dicom_sr(tmp_path / "again.dcm", measure_mask(lesion(affine)), headers, further, FLAGGED, seg=made.seg)
+    write_dicom_sr(tmp_path / "again.dcm", [measure_mask(lesion(affine))], headers, further, FLAGGED, seg=made.seg)
     assert headers == mr_series()[0] and further == mr_series("1.2.3.4")[0]
     assert made.seg.to_json() == before
 
@@ -179,5 +181,5 @@ def test_axes_that_were_not_measured_on_the_source_are_refused(tmp_path, name):
     array = lesion(affine).array
     size = measure_mask(Volume(array, aside)) if name == "between two slices" else measure_mask(lesion(affine), 0)
     with pytest.raises(ValueError, match="no slice of the source"):
-        write_dicom_sr(tmp_path / "sr.dcm", size, headers, [], SETTINGS)
+        write_dicom_sr(tmp_path / "sr.dcm", [size], headers, [], SETTINGS)
     assert not (tmp_path / "sr.dcm").exists()

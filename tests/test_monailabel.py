@@ -109,7 +109,8 @@ def test_viewers_find_the_model_and_read_what_it_is_for(server: Server) -> None:
     shipped = json.loads((REPOSITORY / "bundles/flair_abnormality/configs/metadata.json").read_text())
     model = info["models"][MODEL]
     assert (model["type"], model["dimension"]) == ("segmentation", 3)
-    assert model["labels"] == {shipped["segment"]["label"]: 1}
+    (segment,) = shipped["segments"]
+    assert model["labels"] == {segment["label"]: 1}
     assert NOTICE in info["description"] and NOTICE in model["description"]
     paths = server.ask("/openapi.json").json()["paths"]
     assert set(paths["/infer/{model}"]) == {"post"}

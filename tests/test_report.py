@@ -120,11 +120,12 @@ def test_outline_lies_over_its_picture_when_that_was_made_coarser(flips: tuple[i
     preview = make_preview(volume, max_voxels=mask.size // 7)
     assert preview.factors == (3, 3, 1)
     view = View.of(volume.grid, display_axis(volume.grid))
-    shown = slice_pictures(preview, mask, view, known_mm=True).pictures
-    (only,) = (item for item in shown if item.path)
+    shown = slice_pictures(preview, mask.astype(np.uint8), view, known_mm=True, colors=["#ffffff"]).pictures
+    (only,) = (item for item in shown if item.drawn)
+    (outline,) = only.drawn
     uri = only.picture.uri.removeprefix("data:image/jpeg;base64,")
     gray = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri))), dtype=float) / 255
-    fill = filled(only.path, (int(only.height), int(only.width)))
+    fill = filled(outline.path, (int(outline.height), int(outline.width)))
     assert fill.sum() == mask.sum() == only.pixels
     blocks = fill.reshape(gray.shape[0], 3, gray.shape[1], 3).mean(axis=(1, 3))
     assert np.abs(gray - blocks).mean() < 0.03

@@ -21,7 +21,7 @@ from test_report import assert_self_contained, blob
 from scanweave.pipeline.measurements import measure_study
 from scanweave.pipeline.report import write_report
 from scanweave.pipeline.report.viewer import niivue
-from scanweave.pipeline.report.viewer.layers import any_within, mean_within
+from scanweave.pipeline.report.viewer.layers import largest_within, mean_within
 from scanweave.pipeline.report.viewer.parts import parts_of
 from scanweave.pipeline.report.viewer.viewer import NOT_INSTALLED
 from scanweave.transforms.geometry import Grid, Volume
@@ -169,7 +169,7 @@ def test_chain_brings_every_series_on_the_flair_grid(trial: Trial) -> None:
 @given(arrays(bool, st.tuples(*[st.integers(1, 9)] * 3)), st.tuples(*[st.floats(0.05, 1)] * 3))
 def test_no_voxel_of_a_mask_falls_through(mask: np.ndarray, shares: tuple[float, ...]) -> None:
     shape = tuple(max(1, round(n * share)) for n, share in zip(mask.shape, shares, strict=True))
-    coarse = any_within(mask, shape)  # type: ignore[arg-type]
+    coarse = largest_within(mask.astype(np.uint8), shape)  # type: ignore[arg-type]
     assert coarse.shape == shape
     steps = np.array(mask.shape) / shape
     wanted = np.floor((np.argwhere(mask) + 0.5) / steps + 1e-9).astype(int)
@@ -246,7 +246,7 @@ def test_slices_without_geometry_have_no_viewer(tmp_path: Path) -> None:
     study = made_study(blob(), registered=False)
     reference = replace(study["loaded"].reference, source="slices")
     study["loaded"] = replace(study["loaded"], reference=reference)
-    study["measurements"] = measure_study(study)
+    study["measurements"] = measure_study(study, 1)
     page = page_of(tmp_path, study, record_of(study))
     assert not page.scripts and len(page.slices) == 12
     assert "viewer" not in page.text

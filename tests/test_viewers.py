@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_series import SETTINGS, read_real
+from dicom_series import ABNORMALITY, SETTINGS, read_real
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
@@ -169,14 +169,14 @@ def test_pixels_are_packed_bits_across_frames(seg: Dataset, flair: dict[str, Dat
 
 def test_segment_is_named_coded_and_coloured(seg: Dataset) -> None:
     (segment,) = seg.SegmentSequence
-    assert (segment.SegmentNumber, segment.SegmentLabel) == (1, SETTINGS.label)
+    assert (segment.SegmentNumber, segment.SegmentLabel) == (1, ABNORMALITY.label)
     assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("AUTOMATIC", SETTINGS.algorithm)
     for keyword in ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence"):
         (code,) = segment[keyword].value
         assert code.CodingSchemeDesignator == "SCT" and code.CodeValue.isdigit() and code.CodeMeaning
     assert seg.SegmentsOverlap == "NO"
     shown = rgb(np.array(segment.RecommendedDisplayCIELabValue))
-    assert np.abs(shown - SETTINGS.color_rgb).max() <= SAME_COLOR
+    assert np.abs(shown - ABNORMALITY.color_rgb).max() <= SAME_COLOR
 
 
 def rgb(stored: np.ndarray) -> np.ndarray:

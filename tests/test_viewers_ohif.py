@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import requests
 import yaml
-from dicom_series import FOREIGN_FLAIR, FOREIGN_T1, SETTINGS, read_real
+from dicom_series import ABNORMALITY, FOREIGN_FLAIR, FOREIGN_T1, SETTINGS, read_real
 from ohif_viewer import INTEGRATION, Ohif, ohif
 from orthanc_server import Orthanc, orthanc_server
 from pydicom.dataset import Dataset
@@ -55,11 +55,11 @@ def check(viewer: Ohif, orthanc: Orthanc, folder: Path, series: tuple[str, tuple
     orthanc.upload([*folder.glob(flair), *further, out / "seg.dcm"])
     loaded = viewer.open(headers[0].StudyInstanceUID).load(SETTINGS.series_description)
     (segment,) = loaded.segments
-    assert segment["label"] == SETTINGS.label
+    assert segment["label"] == ABNORMALITY.label
     told = segment["cachedStats"]
-    assert (told["category"], told["type"]) == (SETTINGS.category.meaning, SETTINGS.type.meaning)
+    assert (told["category"], told["type"]) == (ABNORMALITY.category.meaning, ABNORMALITY.type.meaning)
     assert (told["algorithmType"], told["algorithmName"]) == ("AUTOMATIC", SETTINGS.algorithm)
-    assert np.abs(np.subtract(loaded.color[:3], SETTINGS.color_rgb)).max() <= 1
+    assert np.abs(np.subtract(loaded.color[:3], ABNORMALITY.color_rgb)).max() <= 1
     assert loaded.slices.keys() == {header.SOPInstanceUID for header in headers}
     for header in headers:
         shown = loaded.slices[header.SOPInstanceUID]

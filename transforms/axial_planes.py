@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 
 from scanweave.transforms.geometric import GeometricStep
 from scanweave.transforms.geometry import Affine, Grid, Volume
@@ -16,8 +17,12 @@ from scanweave.transforms.restored import restored
 from scanweave.transforms.step import Keys
 from scanweave.transforms.volumes import unseen_key
 
+if TYPE_CHECKING:
+    from scanweave.transforms.load_study import LoadedStudy
+
 TRAINING_AXES = ("P", "L", "S")
 """Where the voxel axes (row, column, slice) point to in the published training slices."""
+HALF = 0.5
 THICK_SLICE_RATIO = 1.5
 """The coarsest axis is the slice axis where it is this much coarser than the next; else there is none."""
 
@@ -28,7 +33,9 @@ class AxialPlanesd(GeometricStep):
     A volume whose slice normal is within `max_angle` degrees of superior keeps its own planes: axes are permuted
     and flipped, no voxel changes. Any other, an isotropic one included, is resampled on patient-axial planes
     `slice_spacing` mm apart, averaged through the slice, with pixels of `plane_spacing` (smallest, largest) mm;
-    `<key>_unseen` is then true where those planes reach beyond the volume, and `resampled_key` lists the volume.
+    `<key>_unseen` is then true where those planes reach beyond the volume, and `resampled_key` lists the volume. Of
+    `labels_key` with several labels each is resampled by itself, and the largest share of a voxel decides. Pictures
+    without a spacing keep their planes.
     """
 
     def __init__(
@@ -39,8 +46,10 @@ class AxialPlanesd(GeometricStep):
         plane_spacing: tuple[float, float] = (0.8, 1.2),
         allow_missing_keys: bool = False,
         resampled_key: str = "resampled",
+        labels_key: str = "label",
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.labels_key = labels_key
         self.max_angle = max_angle
         self.slice_spacing = slice_spacing
         self.plane_spacing = plane_spacing
@@ -56,11 +65,19 @@ class AxialPlanesd(GeometricStep):
                 d[self.resampled_key] = (*d.get(self.resampled_key, ()), key)
         return d
 
+    def plan_within(self, image: Image, data: Mapping[Hashable, Any]) -> dict[str, Any]:
+        """As `plan`, but that nothing is resampled of which no spacing is known."""
+        loaded: LoadedStudy | None = data.get("loaded")
+        return self._plan(image, own=loaded is not None and not loaded.spacing_known)
+
     def plan(self, image: Image) -> dict[str, Any]:
         """Either `own` planes by an axis permutation, or the target grid of a resampling."""
+        return self._plan(image, own=False)
+
+    def _plan(self, image: Image, *, own: bool) -> dict[str, Any]:
         grid = image.grid
         angle = slice_angle(grid)
-        if angle is not None and angle <= self.max_angle:
+        if own or (angle is not None and angle <= self.max_angle):
             to_training = nib.orientations.ornt_transform(
                 nib.orientations.io_orientation(grid.affine), nib.orientations.axcodes2ornt(TRAINING_AXES)
             )
@@ -76,7 +93,10 @@ class AxialPlanesd(GeometricStep):
             to_old = nib.orientations.inv_ornt_aff(order, plan["shape"])
             return np.ascontiguousarray(moved)[None], image.affine @ to_old
         target: Grid = plan["target"]
-        moved, _ = resample(image.volume, target)
+        if key == self.labels_key and image.array.max() > 1:
+            moved = _resampled_labels(image.volume, target)
+        else:
+            moved, _ = resample(image.volume, target)
         return np.ascontiguousarray(moved)[None], target.affine
 
     def backward(self, voxels: Voxels, plan: Plan) -> Voxels:
@@ -87,6 +107,13 @@ class AxialPlanesd(GeometricStep):
             return np.ascontiguousarray(moved.transpose(0, *[int(axis) + 1 for axis in axes]))
         own = Grid(plan["shape"], plan["affine"])
         return np.stack([resample(Volume(channel, plan["target"].affine), own)[0] for channel in voxels])
+
+
+def _resampled_labels(labels: Volume, target: Grid) -> npt.NDArray[np.float32]:
+    numbers = np.unique(labels.array[labels.array > 0])
+    shares = [resample(Volume((labels.array == n).astype(np.float32), labels.affine), target)[0] for n in numbers]
+    largest = numbers[np.argmax(shares, axis=0)]
+    return np.where(np.sum(shares, axis=0) > HALF, largest, 0).astype(np.float32)
 
 
 def on_own_planes(image: Image) -> Volume | None:

@@ -49,7 +49,8 @@ def check_rule(rule: str) -> str:
 class KeepComponentsd:
     """Keep the `likely` connected parts of the mask (1, i, j, k), the `largest` alone, or `all`; adds a `Components`.
 
-    How likely a part is says the sum of its probabilities, `probability_key` (1, i, j, k): the part with the largest
+    All labels together are one mask: what touches is one part, and a part stays or goes as a whole.
+    How likely a part is says the sum of its probabilities, `probability_key` (C, i, j, k): the part with the largest
     sum stays, and every other with at least `share` of it. Several lesions stay, as does the true one beside a
     false one that is larger. The largest alone is the published rule, which does neither. What goes is counted. The
     result replaces the mask, or stands under a `name` of its own.
@@ -83,7 +84,7 @@ class KeepComponentsd:
         if count > 1 and self.keep == "largest":
             stays = np.arange(count) == sizes.argmax()
         elif count > 1 and self.keep == "likely":
-            probabilities = d[self.probability_key].array[0][box]
+            probabilities = d[self.probability_key].array[:, *box].max(axis=0)
             sums = np.bincount(labels.ravel(), weights=probabilities.ravel(), minlength=count + 1)[1:]
             stays = sums >= self.share * sums.max()
         kept = voxels
@@ -100,5 +101,5 @@ class KeepComponentsd:
             kept_voxels=staying,
             discarded_voxels=total - staying,
         )
-        d[self.name] = mask.with_array(kept.astype(np.uint8)[None])
+        d[self.name] = mask.with_array(np.where(kept, mask.array, 0).astype(np.uint8))
         return d

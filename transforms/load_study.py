@@ -62,13 +62,15 @@ class LoadedStudy:
 class LoadStudyd:
     """Read the study at `study_key` (a path, a `StudyRequest`, or absent with all roles in `inputs_key`).
 
-    Adds each found role's volume (1, i, j, k), float32 with its RAS affine; `same_frame`, the roles whose header
-    claims the reference's frame of reference; and `loaded`, a `LoadedStudy`. RGB slices are as the published
-    training slices: `prepared` then names their roles, which later steps neither register nor scale nor open.
+    Adds each found role's volume (1, i, j, k), float32 with its RAS affine; `same_frame`, the roles whose header claims
+    the reference's frame of reference; and `loaded`, a `LoadedStudy`. RGB slices are as the published training slices:
+    `prepared` then names their roles, which later steps neither register nor scale nor open. Masks beside slices hold
+    so many `labels`.
     """
 
-    def __init__(self, roles: Sequence[Role], reference: str, study_key: str = "study") -> None:
+    def __init__(self, roles: Sequence[Role], reference: str, study_key: str = "study", labels: int = 1) -> None:
         self.roles = tuple(roles)
+        self.labels = labels
         self.reference = reference
         self.study_key = study_key
 
@@ -80,7 +82,7 @@ class LoadStudyd:
         with quiet(), find_study(request, [role.name for role in self.roles]) as found:
             study = one_study(found, request.study_uid)
             selection = assign_roles(study.series, self.roles, study.chosen, site_rules())
-            selection, read, pictures = _read_roles(selection, self.roles, self.reference)
+            selection, read, pictures = _read_roles(selection, self.roles, self.reference, self.labels)
         for name, (volume, _, _) in read.items():
             d[name] = Image.of(volume)
         volume, _, nifti_header = read[self.reference]
@@ -109,14 +111,14 @@ def _series_of(selection: Selection) -> dict[str, Series]:
 
 
 def _read_roles(
-    selection: Selection, roles: Sequence[Role], reference: str
+    selection: Selection, roles: Sequence[Role], reference: str, labels: int
 ) -> tuple[Selection, dict[str, _Read], SlicePictures | None]:
     """Each role's volume; only the pixels of slices tell whether a role was substituted before they were written."""
     series = _series_of(selection)
     if series[reference].source != SLICES:
         with PixelDecoder() as decoder:
             return selection, {name: _read(item, decoder) for name, item in series.items()}, None
-    volumes, pictures = read_slices(series, reference)
+    volumes, pictures = read_slices(series, reference, labels)
     selection = substitute_copies(selection, roles, volumes)
     own = _series_of(selection).items()
     read: dict[str, _Read] = {name: (magnitude(volumes[name], f"series {item.label}"), (), None) for name, item in own}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from scanweave.transforms.image import Image
 from scanweave.transforms.input_distance import InputDistance
 from scanweave.transforms.keep_components import Components
 from scanweave.transforms.load_study import LoadedStudy
+from scanweave.transforms.segments import Segment
 
 Figures: TypeAlias = Mapping[str, Any]
 MILLIMETRES, PIXELS = "mm", "px"
@@ -21,14 +22,28 @@ INSIDE = 0.5
 
 
 class CompareMasksd:
-    """Add `figures`, all that an evaluation says of one case.
+    """Add `figures`, all that an evaluation says of one case: of all labels together, and the Dice of each.
 
     In model space (1, row, column, slice): `label` against `model_mask` (what the component rule leaves), `found` (all
     components) and `model_largest`. On the reference's own grid (1, i, j, k): `truth` against `segmentation`.
     """
 
+    def __init__(self, segments: Sequence[Segment] = ()) -> None:
+        self.names = [segment.name for segment in segments]
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        return {**data, "figures": _figures(data)}
+        return {**data, "figures": {**_figures(data), **self._dice_of_each(data)}}
+
+    def _dice_of_each(self, study: Mapping[Hashable, Any]) -> dict[str, float]:
+        """`dice_<name>` and `dice_original_<name>`; nothing of a single label, which is all."""
+        if len(self.names) < 2:
+            return {}
+        pairs = {"dice": ("model_mask", "label"), "dice_original": ("segmentation", "truth")}
+        return {
+            f"{figure}_{name}": overlap(*(study[key].array[0].round() == label for key in keys)).dice
+            for figure, keys in pairs.items()
+            for label, name in enumerate(self.names, start=1)
+        }
 
 
 def _figures(study: Mapping[Hashable, Any]) -> Figures:

@@ -15,6 +15,8 @@ EVALUATION_FILE = "evaluation.json"
 """What says that a folder holds an evaluation."""
 SUMMARIZED = ("dice", "iou", "hd95", "volume_error_percent", "dice_original", "hd95_original", "dice_all",
               "dice_largest")  # fmt: skip
+OF_EACH = "dice_"
+"""Figures of each segment, where there are several, begin so."""
 DISTANCES = ("hd95", "hd95_original")
 ABSOLUTE_ERROR = "absolute_volume_error_percent"
 """Errors of either sign cancel in a mean; their sizes do not."""
@@ -66,7 +68,8 @@ def summaries_of(cases: Sequence[CaseFigures]) -> dict[str, Summary]:
     patients = [case.patient for case in cases]
     one_unit = len({case.figures["hd95_unit"] for case in cases}) == 1
     found = {}
-    for name in SUMMARIZED:
+    of_each = [name for name in cases[0].figures if name.startswith(OF_EACH) and name not in SUMMARIZED]
+    for name in (*SUMMARIZED, *of_each):
         comparable = one_unit or name not in DISTANCES
         found[name] = summarize([case.figures[name] if comparable else None for case in cases], patients)
     errors = [case.figures["volume_error_percent"] for case in cases]

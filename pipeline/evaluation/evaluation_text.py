@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from scanweave import RESEARCH_NOTICE
 from scanweave.errors import printable
-from scanweave.pipeline.evaluation.evaluation import CaseFigures, Evaluation
+from scanweave.pipeline.evaluation.evaluation import OF_EACH, SUMMARIZED, CaseFigures, Evaluation
 from scanweave.pipeline.evaluation.summary import Summary
 
 NONE = "-"
+ON_OWN_GRID = "dice_original"
 _HEADINGS = ("case", "Dice", "own grid", "IoU", "HD95", "volume", "missed", "false", "parts")
 
 
@@ -26,11 +27,17 @@ def evaluation_text(done: Evaluation) -> str:
         f"components: {rule}; mean {_number(all_parts.mean)} with all, {_number(largest.mean)} with the largest",
         f"on the inputs' own grid: mean {_number(done.summaries['dice_original'].mean)}",
     ]
+    each = [name.removeprefix(OF_EACH) for name in done.summaries if name.startswith(OF_EACH) and _is_segment(name)]
+    lines += [f"{name}: mean Dice {_number(done.summaries[OF_EACH + name].mean)}" for name in each]
     lines += [f"warning: {told}" for told in done.record["warnings"]]
     if done.folder:
         lines.append(f"results: {done.folder} (evaluation.json, evaluation.csv, dsc.png, overlays/)")
     lines.append(f"{RESEARCH_NOTICE}.")
     return "\n".join(lines)
+
+
+def _is_segment(name: str) -> bool:
+    return name not in SUMMARIZED and not name.startswith(ON_OWN_GRID)
 
 
 def _row(case: CaseFigures) -> tuple[str, ...]:

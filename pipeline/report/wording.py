@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,15 @@ class Answer:
     diameters: str
     dice: str
     empty: bool
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of one segment there is; `color` is that of its outlines, as in CSS."""
+
+    label: str
+    amount: str
+    color: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,19 @@ def answer(result: Mapping[str, Any]) -> Answer:
     gone = parts["count"] - parts["kept"]
     parted += f"; {removed} removed" if gone and removed else ""
     return Answer(size, f"{parted}.", _diameters(result), _agreement(result), empty=False)
+
+
+def amounts(result: Mapping[str, Any], colors: Sequence[str]) -> tuple[Amount, ...]:
+    """One for each segment, in the order of their labels."""
+    return tuple(
+        Amount(printable(one["label"]), _size(one), color)
+        for one, color in zip(result["segments"].values(), colors, strict=True)
+    )
+
+
+def _size(record: Mapping[str, Any]) -> str:
+    volume = record["volume_ml"]
+    return f"{volume:.2f} ml" if volume is not None else _amount(record.get("volume_voxels"), "{:,} pixels")
 
 
 def _diameters(result: Mapping[str, Any]) -> str:

@@ -5,21 +5,22 @@ Everything can be read without a script; where the browser runs the page's own, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scanweave.pipeline.page_template import page_template
 from scanweave.pipeline.report.checkerboard import PlanePair, plane_pair
-from scanweave.pipeline.report.pictures import SlicePicture, Slices, slice_pictures
+from scanweave.pipeline.report.pictures import YELLOW, SlicePicture, Slices, slice_pictures
 from scanweave.pipeline.report.view import View
 from scanweave.pipeline.report.viewer.viewer import Viewer, make_viewer
-from scanweave.pipeline.report.wording import answer, motions
+from scanweave.pipeline.report.wording import amounts, answer, motions
 from scanweave.pipeline.result import flags_of
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.plane_checks import PlaneCheck
 from scanweave.transforms.preview import display_axis
 from scanweave.transforms.rigid.estimate import RigidResult
+from scanweave.transforms.segments import COLORS
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MAX_BYTES = 20_000_000
@@ -32,9 +33,10 @@ def write_report(path: Path, study: Mapping[Hashable, Any], result: Mapping[str,
     Words and figures are those of `result`, the content of result.json, so that nothing is told here of the patient
     that is not told there. Under `MAX_BYTES` for every volume: the viewer takes what the sheet leaves.
     """
-    slices, view = _slices(study, known_mm=result["volume_ml"] is not None)
+    colors = _colors(len(result["segments"]))
+    slices, view = _slices(study, colors, known_mm=result["volume_ml"] is not None)
     reference = _reference_role(study["loaded"])
-    shown = _shown(study, result, slices, view, reference) | {"name": name}
+    shown = _shown(study, result, slices, view, reference) | {"name": name, "segments": amounts(result, colors)}
     page = _page(shown, "")
     viewer = make_viewer(study, result, reference, view.name, MAX_BYTES - len(page.encode()))
     path.write_text(_page(shown, viewer) if viewer else page, encoding="utf-8", newline="\n")
@@ -69,15 +71,22 @@ def _shown(
     }
 
 
-def _slices(study: Mapping[Hashable, Any], *, known_mm: bool) -> tuple[Slices, View]:
+def _colors(segments: int) -> list[str]:
+    """As in the other results, but that one segment alone is yellow."""
+    if segments == 1:
+        return [YELLOW]
+    return ["#{:02x}{:02x}{:02x}".format(*COLORS[number % len(COLORS)]) for number in range(segments)]
+
+
+def _slices(study: Mapping[Hashable, Any], colors: Sequence[str], *, known_mm: bool) -> tuple[Slices, View]:
     """The pictures of the reference, none where the chain's first step kept no preview."""
     loaded: LoadedStudy = study["loaded"]
     view = View.of(loaded.grid, display_axis(loaded.grid))
     if loaded.preview is None:
         return Slices((), 1), view
-    mask = study["segmentation"].array[0] > 0
+    labels = study["segmentation"].array[0]
     files = loaded.pictures.stems if loaded.pictures else ()
-    return slice_pictures(loaded.preview, mask, view, known_mm=known_mm, files=files), view
+    return slice_pictures(loaded.preview, labels, view, known_mm=known_mm, files=files, colors=colors), view
 
 
 def _planes(study: Mapping[Hashable, Any], reference: str) -> dict[str, list[PlanePair]]:

@@ -41,7 +41,7 @@ def training_precision(precision: str, device: torch.device) -> str:
 
 
 class Learner:
-    """Trains `network`, whose `logits` give the values before its sigmoid, by `loss` of logits and 0-or-1 labels.
+    """Trains `network`, whose `logits` give the values before its sigmoid, by `loss` of logits and numbers of labels.
 
     `ema` is the decay, per step, of the moving average of the weights, which is what is validated and kept;
     `gradient_clip` the largest norm of a gradient. `settings` has all of it for the record.
@@ -67,7 +67,7 @@ class Learner:
         self.loss, self.inferer, self.gradient_clip = loss, inferer, gradient_clip
         self.optimizer = optimizer(self.network.parameters())
         self.settings = {
-            "loss": type(loss).__name__,
+            "loss": _name_of(loss),
             "optimizer": {"name": type(self.optimizer).__name__, **_plain(self.optimizer.defaults)},
             "ema": ema,
             "gradient_clip": gradient_clip,
@@ -125,6 +125,11 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler.is_enabled() and state["scaler"]:  # begun at another precision, there is none
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _name_of(loss: Loss) -> str:
+    inner = getattr(loss, "loss", None)
+    return type(loss).__name__ + (f" of {type(inner).__name__}" if inner is not None else "")
 
 
 def _plain(defaults: Mapping[str, Any]) -> dict[str, Any]:

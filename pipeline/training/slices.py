@@ -24,7 +24,7 @@ class SliceDataset(Dataset[Sample]):
         self.places = [
             (number, at) for number, volume in enumerate(self.volumes) for at in _drawn_slices(len(volume.image))
         ]
-        sums = [volume.label.sum(dim=(1, 2), dtype=torch.float64) for volume in self.volumes]
+        sums = [(volume.label > 0).sum(dim=(1, 2), dtype=torch.float64) for volume in self.volumes]
         self.areas = torch.stack([sums[number][at] for number, at in self.places])
 
     def __len__(self) -> int:

@@ -32,9 +32,14 @@ class Split:
 
 
 def split_patients(
-    patients: Sequence[str], folds: int = 0, fold: int = 0, validation: float = 0.1, seed: int = 0
+    patients: Sequence[str],
+    folds: int = 0,
+    fold: int = 0,
+    validation: float = 0.1,
+    seed: int = 0,
+    held_out: float = 0.0,
 ) -> Split:
-    """Fold `fold` (0..folds-1) of a cross-validation, or with `folds` 0 a training that holds nobody out.
+    """Fold `fold` (0..folds-1) of a cross-validation, or with `folds` 0 a training that holds out a share of all.
 
     The patients are shuffled once by the seed: the folds are disjoint and cover everybody. The share `validation`
     of those who are not held out, at least one patient, chooses the weights; 0 leaves that out.
@@ -50,7 +55,7 @@ def split_patients(
         raise UsageError(Problem(Code.USAGE, f"expected a fold from 0 to {folds - 1}, got {fold}"))
     shuffled = sorted(set(patients))
     random.Random(seed).shuffle(shuffled)
-    test = shuffled[fold::folds] if folds else []
+    test = shuffled[fold::folds] if folds else shuffled[: round(held_out * len(shuffled))]
     rest = [patient for patient in shuffled if patient not in test]
     count = max(round(validation * len(rest)), 1) if validation else 0
     if len(rest) - count < 1 or (folds and len(shuffled) < folds):

@@ -70,7 +70,10 @@ def train(
     folder = Path(expanded(out))
     shared = overrides_of(settings, Path(expanded(images)), folder / CACHE_FOLDER)
     if settings.folds is None:
-        return _train_one(bundle, {**shared, "output_dir": folder}, progress)
+        done_alone = _train_one(bundle, {**shared, "output_dir": folder}, progress)
+        if done_alone.record["split"]["test"]:
+            _measure(images, done_alone, settings, progress)
+        return done_alone
     folds = list(range(settings.folds)) if settings.fold is None else [settings.fold]
     for fold in folds:  # the last one is not to be refused when the others are done
         with training_refusals(folder):

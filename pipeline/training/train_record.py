@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scanweave import RESEARCH_NOTICE, __version__
+from scanweave.pipeline.bundle import DEFAULT_BUNDLE
 from scanweave.pipeline.training.training_file import training_file
 
 if TYPE_CHECKING:
@@ -72,11 +73,13 @@ def trained_text(record: Mapping[str, Any], folder: Path) -> str:
     weights = folder / record["weights"]["file"]
     dice = record["validation_dice"]
     measured = "" if dice is None else f", Dice {dice:.3f} on the patients that chose the epoch"
+    name = record["bundle"]["name"]
+    of_bundle = "" if name == DEFAULT_BUNDLE else f"--bundle {name} "
     lines = [
         f"{weights}: {record['epochs']} epochs{measured}",
         f"SHA-256 {record['weights']['sha256']}",
-        f"use them: scanweave segment INPUT -o OUT --weights {weights}",
-        f"measure them on patients they have not seen: scanweave evaluate --images DIR --weights {weights}",
+        f"use them: scanweave segment INPUT -o OUT {of_bundle}--weights {weights}",
+        f"measure them on patients they have not seen: scanweave evaluate --images DIR {of_bundle}--weights {weights}",
     ]
     return "\n".join([*lines, f"{RESEARCH_NOTICE}."])
 

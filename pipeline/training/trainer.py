@@ -56,7 +56,9 @@ class Trainer:
         resume: bool = False,
         workers: int = 0,
         ranks: Ranks | None = None,
+        labels: int = 1,
     ) -> None:
+        self.labels = labels
         self.learner, self.dataset, self.augment = learner, dataset, augment
         self.recipe, self.max_epochs = recipe, max_epochs
         self.folder = Path(output_dir)
@@ -92,9 +94,7 @@ class Trainer:
         train, validation = self._volumes(progress)
         self._write_input_reference((*train, *validation))
         slices = SliceDataset(train)
-        if not slices.areas.any():
-            message = "expected a lesion in the masks of those who train, found none"
-            raise InputRefused(Problem(Code.MISSING_LABEL, message))
+        self._check_labels(train)
         epochs = Epochs(self.learner, slices, self.augment, self.recipe, self.ranks, self.workers)
         judge = Judge(self.learner, self.recipe, validation, self.folder, self.ranks)
         journal = Journal(self.folder, state.epoch) if self.ranks.first else None
@@ -107,6 +107,14 @@ class Trainer:
             self._write(state)  # last: an epoch whose record is not whole is done again
         if journal:
             journal.close()
+
+    def _check_labels(self, volumes: tuple[TrainingVolume, ...]) -> None:
+        """What nobody has cannot be learnt: often masks of white alone, for a bundle of several segments."""
+        present = {int(number) for volume in volumes for number in volume.label.unique()}
+        missing = [str(number) for number in range(1, self.labels + 1) if number not in present]
+        if missing:
+            message = f"expected the label {' and '.join(missing)} in the masks of those who train, found none"
+            raise InputRefused(Problem(Code.MISSING_LABEL, message))
 
     def _begin(self, identity: dict[str, str]) -> TrainingState:
         there = check_free(self.folder, self.resume)

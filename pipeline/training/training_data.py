@@ -19,12 +19,13 @@ from scanweave.transforms.io.labelled_cases import Case, find_cases
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Which fold of how many (0: nobody is held out), the share that validates, and the seed of the shuffle."""
+    """Which fold of how many, the share that validates, the seed of the shuffle, the share held out without folds."""
 
     folds: int = 0
     fold: int = 0
     validation: float = 0.1
     seed: int = 0
+    held_out: float = 0.0
 
 
 class TrainingData:
@@ -51,7 +52,7 @@ class TrainingData:
         """Who trains, validates and is held out; refusals as `split_patients`."""
         how = self.settings
         patients = [case.patient for case in self.data]
-        return split_patients(patients, how.folds, how.fold, how.validation, how.seed)
+        return split_patients(patients, how.folds, how.fold, how.validation, how.seed, how.held_out)
 
     @cached_property
     def fingerprint(self) -> str:

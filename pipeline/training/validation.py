@@ -20,7 +20,8 @@ def mean_dice(
 ) -> float:
     """The mean over `volumes` of each one's Dice at 0.5, all components, at the resolution of `phase`.
 
-    Volumes without a lesion count 1 where nothing is found and 0 otherwise.
+    Of several segments a volume's is the mean of theirs. Where a volume lacks one, it counts 1 where nothing is found
+    and 0 otherwise.
     """
     found = [_dice(network, volume, phase.pixel, autocast, device) for volume in volumes]
     return sum(found) / len(found)
@@ -29,7 +30,7 @@ def mean_dice(
 def _dice(
     network: Network, volume: TrainingVolume, pixel: float, autocast: torch.autocast, device: torch.device
 ) -> float:
-    common, total = 0, 0
+    common = total = torch.zeros(1, dtype=torch.int64)
     for image, label in zip(volume.image.split(BATCH), volume.label.split(BATCH), strict=True):
         planes = image.to(device).float()
         if pixel >= 2:
@@ -37,7 +38,9 @@ def _dice(
         with autocast:
             probability = network(planes.contiguous(memory_format=torch.channels_last)).float()
         probability = functional.interpolate(probability, label.shape[1:], mode="bilinear", align_corners=False)
-        mask, truth = probability[:, 0] > 0.5, label.to(device) > 0
-        common += int((mask & truth).sum())
-        total += int(mask.sum()) + int(truth.sum())
-    return 2 * common / total if total else 1.0
+        numbers = torch.arange(1, probability.shape[1] + 1, device=device)[:, None, None]
+        largest, found = probability.max(dim=1, keepdim=True)
+        mask, truth = (largest > 0.5) & (found + 1 == numbers), label.to(device)[:, None] == numbers
+        common = common + (mask & truth).sum(dim=(0, 2, 3)).cpu()
+        total = total + (mask.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))).cpu()
+    return float(torch.where(total > 0, 2 * common / total.clamp(min=1), 1.0).mean())

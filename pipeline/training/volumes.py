@@ -28,8 +28,9 @@ from scanweave.transforms.io.labelled_cases import Case
 class TrainingVolume:
     """One case in model space.
 
-    `image` (slice, channel, row, column) float16 as the network gets it, `label` (slice, row, column) uint8 0 or 1.
-    `low` and `high` (channel) are the image's least and largest value: background, and the brightest tissue.
+    `image` (slice, channel, row, column) float16 as the network gets it, `label` (slice, row, column) uint8, 0 or the
+    number of a label. `low` and `high` (channel) are the image's least and largest value: background, and the brightest
+    tissue.
     """
 
     name: str
@@ -46,7 +47,7 @@ class ToTrainingVolumed:
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = torch.from_numpy(data["image"].array).permute(3, 0, 1, 2)
         label = torch.from_numpy(data["label"].array[0]).permute(2, 0, 1)
-        return {"image": image.half().contiguous(), "label": (label > 0.5).to(torch.uint8).contiguous()}
+        return {"image": image.half().contiguous(), "label": label.round().to(torch.uint8).contiguous()}
 
 
 def load_volumes(

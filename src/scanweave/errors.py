@@ -48,6 +48,7 @@ class Code(StrEnum):
     BAD_AFFINE = "BAD_AFFINE"
     WRONG_SHAPE = "WRONG_SHAPE"
     TOO_LARGE = "TOO_LARGE"
+    REGION_TOO_LARGE = "REGION_TOO_LARGE"
     DECODING_LIMIT = "DECODING_LIMIT"
     # masks to train on or to compare with
     MISSING_LABEL = "MISSING_LABEL"

@@ -12,9 +12,10 @@ from typing import Any
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
-from scanweave.transforms.io.dicom_seg_settings import Concept, SegSettings, plain_text
+from scanweave.transforms.io.dicom_seg_settings import SegSettings, plain_text
 from scanweave.transforms.io.dicom_seg_sources import valid
 from scanweave.transforms.io.uids import derived_uid
+from scanweave.transforms.segments import Concept, Segment
 
 MANUFACTURER = "scanweave"
 CREATOR = "scanweave^"
@@ -42,11 +43,11 @@ def coded(concept: Concept) -> CodedConcept:
     return CodedConcept(concept.value, concept.scheme, concept.meaning)
 
 
-def tracking(headers: Sequence[Dataset], settings: SegSettings) -> tuple[str, str]:
+def tracking(headers: Sequence[Dataset], settings: SegSettings, segment: Segment) -> tuple[str, str]:
     """TrackingUID and TrackingID of one finding, whatever holds it; `headers` are all that it was found in."""
     sources = sorted(str(header.SOPInstanceUID) for header in headers)
-    uid = derived_uid("tracking", *sources, repr(settings.of_the_finding))
-    return uid, plain_text(settings.tracking_id or f"{settings.label[:LABEL_LENGTH]} {uid[-8:]}")
+    uid = derived_uid("tracking", *sources, repr(settings.of_the_finding), segment.name)
+    return uid, plain_text(f"{segment.label[:LABEL_LENGTH]} {uid[-8:]}")
 
 
 def series_number(header: Dataset, offset: int) -> int:

@@ -133,7 +133,7 @@ def write_dicom_sc(
         sc.BodyPartExamined = settings.body_part
         sc.BurnedInAnnotation = "YES"
         sc.ImageComments = plain_text(settings.described, ST_LENGTH)
-        sc.DerivationDescription = plain_text(f"{settings.label}: outline, drawn on the slice by {settings.algorithm}")
+        sc.DerivationDescription = plain_text(f"{settings.labels}: outline, drawn on the slice by {settings.algorithm}")
         _place(sc, source, picture)
         sc.save_as(folder / f"{rank:04d}.dcm", enforce_file_format=True)
 

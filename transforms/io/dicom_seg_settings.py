@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scanweave import RESEARCH_NOTICE
+from scanweave.transforms.segments import Segment
 
 LO_LENGTH = 64
 ST_LENGTH = 1024
@@ -23,35 +24,21 @@ class SegKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Concept:
-    """A code, the scheme that defines it and its meaning (PS3.3 section 8)."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-MORPHOLOGICALLY_ALTERED = Concept("49755003", "SCT", "Morphologically Altered Structure")
-LESION_OF_BRAIN = Concept("301766008", "SCT", "Lesion of brain")
-BRAIN = Concept("12738006", "SCT", "Brain")
-
-
-@dataclass(frozen=True)
 class SegSettings:
-    """What the file says of its one segment and of how it was made. Text is cut to what its VR holds.
+    """What the file says of its segments and of how it was made. Text is cut to what its VR holds.
 
-    `all_frames` keeps frames without any voxel, for readers that want one for each slice of the source. `flags` are
-    reasons for doubt: any of them puts REVIEW into the SeriesDescription. `substituted` names the roles that another
-    series stood in for. `run` is whatever else the result depends on (bundle, precision, component rule): it is not
-    written, but results that differ in it get different UIDs.
+    The n-th of `segments`, from 1, is label n of the mask. `all_frames` keeps frames without any voxel, for readers
+    that want one for each slice of the source. `flags` are reasons for doubt: any of them puts REVIEW into the
+    SeriesDescription. `substituted` names the roles that another series stood in for. `run` is whatever else the result
+    depends on (bundle, precision, component rule): it is not written, but results that differ in it get different UIDs.
 
     Raises
     ------
     ValueError
-        Where label, algorithm, version or weights_sha256 is empty.
+        Where there is no segment, or a label, algorithm, version or weights_sha256 is empty.
     """
 
-    label: str
+    segments: tuple[Segment, ...]
     algorithm: str
     version: str
     weights_sha256: str
@@ -62,17 +49,19 @@ class SegSettings:
     substituted: tuple[str, ...] = ()
     notes: str = ""
     run: str = ""
-    category: Concept = MORPHOLOGICALLY_ALTERED
-    type: Concept = LESION_OF_BRAIN
-    region: Concept = BRAIN
     body_part: str = "BRAIN"
-    tracking_id: str = ""  # where empty: the label and the end of the tracking UID
-    color_rgb: tuple[int, int, int] = (255, 96, 64)
 
     def __post_init__(self) -> None:
-        for name in ("label", "algorithm", "version", "weights_sha256"):
-            if not plain_text(getattr(self, name)):
+        said = {name: getattr(self, name) for name in ("algorithm", "version", "weights_sha256")}
+        labels = {f"label of segment {number}": one.label for number, one in enumerate(self.segments, start=1)}
+        for name, value in {**said, **(labels or {"segment": ""})}.items():
+            if not plain_text(value):
                 raise ValueError(f"expected a {name} that is not empty")
+
+    @property
+    def labels(self) -> str:
+        """Of all segments, on one line."""
+        return plain_text(", ".join(segment.label for segment in self.segments))
 
     @property
     def of_the_finding(self) -> SegSettings:

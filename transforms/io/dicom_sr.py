@@ -17,7 +17,7 @@ from scanweave.transforms.io.dicom_derived import equipment, replace_clock, rest
 from scanweave.transforms.io.dicom_seg_references import once
 from scanweave.transforms.io.dicom_seg_settings import SegSettings
 from scanweave.transforms.io.dicom_seg_sources import patient_and_study, sorted_headers
-from scanweave.transforms.io.dicom_sr_content import Reported, ReportedSegment, sr_content
+from scanweave.transforms.io.dicom_sr_content import Finding, Reported, ReportedSeg, sr_content
 from scanweave.transforms.io.uids import derived_uid
 from scanweave.transforms.measure_mask import MaskSize
 
@@ -27,7 +27,7 @@ SERIES_NUMBER_OFFSET = 5000
 
 def write_dicom_sr(
     path: Path,
-    size: MaskSize,
+    sizes: Sequence[MaskSize],
     flair_headers: Sequence[Dataset],
     further_headers: Sequence[Dataset],
     settings: SegSettings,
@@ -35,20 +35,20 @@ def write_dicom_sr(
     seg: Dataset | None = None,
     predecessors: Sequence[Dataset] = (),
 ) -> None:
-    """Write `size` as a measurement report on the FLAIR series.
+    """Write `sizes`, one a segment, as a measurement report on the FLAIR series.
 
     Parameters
     ----------
     path
         The file, overwritten where it exists.
-    size
-        Measured on the FLAIR's own slices (`measure_mask`); an empty mask is reported as 0 ml.
+    sizes
+        Measured on the FLAIR's own slices (`measure_mask`); an empty segment is reported as 0 ml.
     flair_headers
         Every slice of the FLAIR, or its one enhanced multi-frame instance, in any order.
     further_headers
         Those of the other series that the network saw: evidence, named once each.
     settings
-        What the report says of the finding and of how it was made.
+        What the report says of the findings, its segments, and of how they were made.
     seg
         Header of the Segmentation that holds the mask; None where none was written.
     predecessors
@@ -63,9 +63,11 @@ def write_dicom_sr(
     first = headers[0]
     further = once(further_headers, {header.SOPInstanceUID for header in headers})
     made_from = (*sorted(str(header.SOPInstanceUID) for header in (*headers, *further)), repr(settings))
-    segment = None if seg is None else ReportedSegment.of(seg)
-    names = (segment.tracking_uid, segment.tracking_id) if segment else tracking([*headers, *further], settings)
-    content = sr_content(Reported(size, headers, planes, settings, *names, segment))
+    findings = [
+        Finding(size, segment, *tracking([*headers, *further], settings, segment), number)
+        for number, (size, segment) in enumerate(zip(sizes, settings.segments, strict=True), start=1)
+    ]
+    content = sr_content(Reported(findings, headers, planes, settings, None if seg is None else ReportedSeg.of(seg)))
     said = json.dumps([content[0].to_json_dict(), sorted(str(item.SOPInstanceUID) for item in predecessors)])
     report = hd.sr.Comprehensive3DSR(
         evidence=[patient_and_study(first), *headers[1:], *further, *([seg] if seg is not None else [])],

@@ -18,6 +18,7 @@ from scanweave.transforms.io.dicom_seg_settings import ST_LENGTH, SegSettings, p
 from scanweave.transforms.io.dicom_sr_places import line_on_slice
 from scanweave.transforms.io.uids import derived_uid
 from scanweave.transforms.measure_mask import ML_DECIMALS, MM_DECIMALS, Diameters, MaskSize
+from scanweave.transforms.segments import Segment
 
 QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 """The container of TID 1500 for what is said in words."""
@@ -27,45 +28,51 @@ NOTHING = "Nothing was segmented: the mask is empty"
 
 
 @dataclass(frozen=True)
-class ReportedSegment:
-    """The segment of a Segmentation that holds the mask, with the names under which it is followed."""
+class ReportedSeg:
+    """The Segmentation that holds the mask."""
 
     sop_class_uid: str
     sop_instance_uid: str
-    number: int
-    tracking_uid: str
-    tracking_id: str
 
     @classmethod
-    def of(cls, seg: Dataset) -> ReportedSegment:
-        """The only segment of a SEG of ours."""
-        (segment,) = (item for item in seg.SegmentSequence if item.SegmentNumber)  # 0: a label map's background
-        names = str(segment.TrackingUID), str(segment.TrackingID)
-        return cls(str(seg.SOPClassUID), str(seg.SOPInstanceUID), int(segment.SegmentNumber), *names)
+    def of(cls, seg: Dataset) -> ReportedSeg:
+        """Of its header."""
+        return cls(str(seg.SOPClassUID), str(seg.SOPInstanceUID))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One segment: its size, the names under which it is followed, its `number` in the Segmentation."""
+
+    size: MaskSize
+    segment: Segment
+    tracking_uid: str
+    tracking_id: str
+    number: int
 
 
 @dataclass(frozen=True, eq=False)
 class Reported:
     """All that goes into the report; `headers` and `planes` of the FLAIR are those of `sorted_headers`."""
 
-    size: MaskSize
+    findings: Sequence[Finding]
     headers: Sequence[Dataset]
     planes: Sequence[Plane]
     settings: SegSettings
-    tracking_uid: str
-    tracking_id: str
-    segment: ReportedSegment | None
+    seg: ReportedSeg | None
 
 
 def sr_content(reported: Reported) -> hd.sr.MeasurementReport:
-    """The report: the lesion as a whole, each of its parts where there are several, and in words what to mind.
+    """The report: each segment as a whole, each of its parts where there are several, and in words what to mind.
 
     The whole is measured on its segment (TID 1411), without one on the FLAIR's images (TID 1501), and so are parts.
     """
     report = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=_observer(reported.settings)),
         procedure_reported=codes.cid100.MRIUnspecifiedBodyRegion,
-        imaging_measurements=[_whole(reported), *_parts(reported)],
+        imaging_measurements=[
+            group for finding in reported.findings for group in (_whole(finding, reported), *_parts(finding, reported))
+        ],
     )
     root = report[0].ContentSequence
     measurements = root.pop()
@@ -88,63 +95,64 @@ def _observer(settings: SegSettings) -> hd.sr.ObserverContext:
 
 
 def _whole(
-    reported: Reported,
+    finding: Finding, reported: Reported
 ) -> hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations | hd.sr.MeasurementsAndQualitativeEvaluations:
-    size = reported.size
-    names = hd.sr.TrackingIdentifier(reported.tracking_uid, reported.tracking_id)
+    size = finding.size
+    names = hd.sr.TrackingIdentifier(finding.tracking_uid, finding.tracking_id)
     amounts = [
         _volume(size.volume_ml),
-        hd.sr.Measurement(codes.SCT.NumberOfLesions, size.count, codes.UCUM.NoUnits),
+        *([] if finding.segment.is_structure else [_count(size)]),
     ]
     lines = _lines(size.diameters, reported)
-    if reported.segment is None:
+    if reported.seg is None:
         images = [hd.sr.SourceImageForMeasurementGroup(h.SOPClassUID, h.SOPInstanceUID) for h in reported.headers]
-        return _group(names, amounts + lines, reported.settings, images)
+        return _group(names, amounts + lines, finding.segment, reported.settings, images)
     segment = hd.sr.ReferencedSegment(
-        reported.segment.sop_class_uid,
-        reported.segment.sop_instance_uid,
-        reported.segment.number,
+        reported.seg.sop_class_uid,
+        reported.seg.sop_instance_uid,
+        finding.number,
         source_series=hd.sr.SourceSeriesForSegmentation(reported.headers[0].SeriesInstanceUID),
     )
     group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        names, referenced_segment=segment, measurements=amounts, **_finding(reported.settings)
+        names, referenced_segment=segment, measurements=amounts, **_finding(finding.segment, reported.settings)
     )
     for line in lines:  # past highdicom's check: their ends are an extension of TID 1411, which is extensible
         group[0].ContentSequence.extend(line)
     return group
 
 
-def _parts(reported: Reported) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+def _parts(finding: Finding, reported: Reported) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
     """One group a part, where there are several."""
-    if reported.size.count < 2:
+    if finding.size.count < 2:
         return []
     groups = []
-    for number, part in enumerate(reported.size.parts, start=1):
+    for number, part in enumerate(finding.size.parts, start=1):
         names = hd.sr.TrackingIdentifier(
-            derived_uid("SR part", reported.tracking_uid, str(number)), f"{reported.tracking_id} part {number}"
+            derived_uid("SR part", finding.tracking_uid, str(number)), f"{finding.tracking_id} part {number}"
         )
         measured = [_volume(part.volume_ml), *_lines(part.diameters, reported)]
-        groups.append(_group(names, measured, reported.settings))
+        groups.append(_group(names, measured, finding.segment, reported.settings))
     return groups
 
 
 def _group(
     names: hd.sr.TrackingIdentifier,
     measurements: Sequence[hd.sr.Measurement],
+    segment: Segment,
     settings: SegSettings,
     images: Sequence[hd.sr.SourceImageForMeasurementGroup] | None = None,
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     return hd.sr.MeasurementsAndQualitativeEvaluations(
-        names, measurements=measurements, source_images=images, **_finding(settings)
+        names, measurements=measurements, source_images=images, **_finding(segment, settings)
     )
 
 
-def _finding(settings: SegSettings) -> dict[str, Any]:
+def _finding(segment: Segment, settings: SegSettings) -> dict[str, Any]:
     """What was measured, where, and by which algorithm (TID 4019)."""
     return {
-        "finding_category": coded(settings.category),
-        "finding_type": coded(settings.type),
-        "finding_sites": [hd.sr.FindingSite(coded(settings.region))],
+        "finding_category": coded(segment.category),
+        "finding_type": coded(segment.type),
+        "finding_sites": [_site(segment)],
         "algorithm_id": hd.sr.AlgorithmIdentification(
             name=plain_text(settings.algorithm),
             version=plain_text(settings.version),
@@ -152,6 +160,13 @@ def _finding(settings: SegSettings) -> dict[str, Any]:
             family=codes.cid7162.ArtificialIntelligence,
         ),
     }
+
+
+def _site(segment: Segment) -> hd.sr.FindingSite:
+    """Of a part of a structure that part, so that measurements tell the parts apart."""
+    if segment.modifier is None:
+        return hd.sr.FindingSite(coded(segment.region))
+    return hd.sr.FindingSite(coded(segment.type), topographical_modifier=coded(segment.modifier))
 
 
 def _volume(volume_ml: float) -> hd.sr.Measurement:
@@ -162,6 +177,10 @@ def _volume(volume_ml: float) -> hd.sr.Measurement:
         codes.UCUM.CubicCentimeter,
         method=codes.DCM.SumOfSegmentedVoxelMethodForVolume,
     )
+
+
+def _count(size: MaskSize) -> hd.sr.Measurement:
+    return hd.sr.Measurement(codes.SCT.NumberOfLesions, size.count, codes.UCUM.NoUnits)
 
 
 def _lines(diameters: Diameters | None, reported: Reported) -> list[hd.sr.Measurement]:
@@ -205,7 +224,7 @@ def _words(reported: Reported) -> hd.sr.ContainerContentItem:
     sentences += [f"REVIEW: {flag}" for flag in settings.flags]
     sentences += [f"Another series stands in for: {role}" for role in settings.substituted]
     sentences += [settings.notes] if settings.notes else []
-    sentences.append(_how(reported.size))
+    sentences.append(_how([finding.size for finding in reported.findings]))
     contains = hd.sr.RelationshipTypeValues.CONTAINS
     words = hd.sr.ContainerContentItem(QUALITATIVE_EVALUATIONS, relationship_type=contains)
     words.ContentSequence = hd.sr.ContentSequence(
@@ -214,11 +233,12 @@ def _words(reported: Reported) -> hd.sr.ContainerContentItem:
     return words
 
 
-def _how(size: MaskSize) -> str:
-    if not size.count:
+def _how(sizes: Sequence[MaskSize]) -> str:
+    if not any(size.count for size in sizes):
         return NOTHING
-    listed = f", of which the {len(size.parts)} largest are listed" if size.count > len(size.parts) else ""
+    cut = next((size for size in sizes if size.count > len(size.parts)), None)
+    listed = f", of which the {len(cut.parts)} largest are listed" if cut else ""
     return (
-        f"Axes are measured within one {size.plane} slice of the source series and one connected region of it, from "
-        f"outline to outline; lesions are the connected parts of the mask{listed}"
+        f"Axes are measured within one {sizes[0].plane} slice of the source series and one connected region of it, "
+        f"from outline to outline; lesions are the connected parts of the mask{listed}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from scanweave.transforms.io.slice_names import MASK_ENDING
 
 LABEL = "label"
 """Stem of the mask's file beside the files of the roles."""
+_NUMBERED = re.compile(r"(.+?)[_-](?:slice|z)?[0-9]+")
 _PAIRED_FOLDERS = (("images", "labels"), ("image", "label"), ("img", "label"))
 
 
@@ -23,7 +25,8 @@ _PAIRED_FOLDERS = (("images", "labels"), ("image", "label"), ("img", "label"))
 class Case:
     """One study with its mask: a NIfTI file or picture of its own (`label`), or the masks among the slices (None).
 
-    `name` is the case's path below the folder, `patient` the first part of it: what a split must keep together.
+    `name` is the case's path below the folder, `patient` the first part of it, or of a numbered picture's name: what a
+    split must keep together.
     """
 
     name: str
@@ -90,7 +93,20 @@ def _paired(images: Path, labels: Path) -> list[Case]:
     if missing:
         message = f"expected a mask of its name in {labels.name}/ ({len(missing)} of {len(files)} images have none)"
         raise InputRefused(Problem(Code.MISSING_LABEL, message, missing[0].name))
-    return [Case(_stem(path), _stem(path), StudyRequest(path), by_stem[_stem(path)]) for path in files]
+    patients = _patients([_stem(path) for path in files]) if all(map(is_slice, files)) else {}
+    return [
+        Case(stem, patients.get(stem, stem), StudyRequest(path), by_stem[stem])
+        for path, stem in ((path, _stem(path)) for path in files)
+    ]
+
+
+def _patients(stems: Sequence[str]) -> dict[str, str]:
+    """Of pictures called <patient>_<slice>: slices of one must not lie on both sides of a split.
+
+    None where all would be one patient's: then the numbers are those of the pictures.
+    """
+    named = {stem: match[1] for stem in stems if (match := _NUMBERED.fullmatch(stem))}
+    return named if len(set(named.values())) > 1 else {}
 
 
 def _nifti_folders(root: Path, roles: Sequence[str]) -> list[Case]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,9 @@ def read_nifti(path: Path) -> tuple[tuple[Volume, ...], nib.Nifti1Image]:
     return tuple(Volume(stack[..., n], affine) for n in range(stack.shape[3])), image
 
 
-def write_nifti(path: Path, volume: Volume, like: nib.Nifti1Image | None = None) -> None:
-    """Write `volume`; qform, sform, their codes and the units are those of `like` where there is one.
+def write_nifti(path: Path, volume: Volume | Sequence[Volume], like: nib.Nifti1Image | None = None) -> None:
+    """Write `volume`, of several on one grid a 4-D file (i, j, k, number), of one alone 3-D; qform, sform, their codes
+    and the units are those of `like` where there is one.
 
     Raises
     ------
@@ -71,11 +73,13 @@ def write_nifti(path: Path, volume: Volume, like: nib.Nifti1Image | None = None)
     """
     import nibabel as nib
 
-    image = nib.Nifti1Image(volume.array, volume.affine)
+    volumes = [volume] if isinstance(volume, Volume) else volume
+    voxels = volumes[0].array if len(volumes) == 1 else np.stack([one.array for one in volumes], axis=-1)
+    image = nib.Nifti1Image(voxels, volumes[0].affine)
     if like is None:
         image.header.set_xyzt_units("mm")
-        image.set_sform(volume.affine, code=SCANNER_CODE)
-        image.set_qform(volume.affine, code=SCANNER_CODE)
+        image.set_sform(volumes[0].affine, code=SCANNER_CODE)
+        image.set_qform(volumes[0].affine, code=SCANNER_CODE)
     else:
         image.header["xyzt_units"] = like.header["xyzt_units"]
         image.set_sform(like.header.get_sform(), code=int(like.header["sform_code"]))

@@ -15,6 +15,8 @@ def channels_by_role(
 ) -> dict[str, Series]:
     """The channels of a stack in the order of the roles; gray slices are the one required role's.
 
+    Of a single role the first channel, where gray slices may be stored as RGB: `read_slices` looks whether they are.
+
     Empty where there are no slices, or where a role is given by hand from elsewhere: then pictures do not count.
 
     Raises
@@ -31,7 +33,7 @@ def channels_by_role(
     if len(channels) == len(roles):
         return {role.name: item for role, item in zip(roles, channels, strict=True)}
     required = [role.name for role in roles if role.required]
-    if len(channels) == 1 and len(required) == 1:
+    if len(required) == 1 and (len(channels) == 1 or len(roles) == 1):
         return {required[0]: channels[0]}
     names = ", ".join(role.name for role in roles)
     message = f"expected slices with a channel for each of {names}, found {len(channels)} channel(s)"

@@ -54,7 +54,8 @@ function showPlace() {
   const spans = [place("", `${letters.join("  ")} mm`)];
   for (const role of told.series) spans.push(place(role, digits(valueAt(role, mm))));
   spans.push(place(PROBABILITY, valueAt(PROBABILITY, mm).toFixed(2)));
-  if (images.has(MASK) && valueAt(MASK, mm) > 0.5) spans.push(place("", "in the mask"));
+  const label = images.has(MASK) ? Math.round(valueAt(MASK, mm)) : 0;
+  if (label) spans.push(place("", told.segments.length > 1 ? told.segments[label - 1].label : "in the mask"));
   byId("place").replaceChildren(...spans);
 }
 

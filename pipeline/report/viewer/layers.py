@@ -45,14 +45,14 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """What there is to show: series by role, all on `grid`; mask and probability (i, j, k) on the reference's own.
+    """What there is to show: series by role, all on `grid`; labels and probability (i, j, k) on the reference's own.
 
     Both have the same edges.
     """
 
     series: Mapping[str, ViewVolume]
     grid: Grid
-    mask: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.uint8]
     probability: npt.NDArray[np.floating]
 
 
@@ -84,11 +84,12 @@ def _guessed_length(grid: Grid, sources: Sources) -> float:
     return packed * math.prod(grid.shape) * len(sources.series)
 
 
-def any_within(mask: npt.NDArray[np.bool_], shape: tuple[int, int, int]) -> Bytes:
-    """`mask` in `shape` larger voxels between the same edges: 1 where any voxel of the mask has its centre in it."""
+def largest_within(labels: npt.NDArray[np.uint8], shape: tuple[int, int, int]) -> Bytes:
+    """`labels` in `shape` larger voxels between the same edges: the largest that has its centre in each, so that a
+    mask's voxel is never lost."""
     for axis, count in enumerate(shape):
-        mask = np.logical_or.reduceat(mask, _starts(mask.shape[axis], count), axis=axis)
-    return mask.astype(np.uint8)
+        labels = np.maximum.reduceat(labels, _starts(labels.shape[axis], count), axis=axis)
+    return labels
 
 
 def mean_within(values: npt.NDArray[np.floating], shape: tuple[int, int, int]) -> npt.NDArray[np.floating]:
@@ -118,8 +119,8 @@ def _layers_on(grid: Grid, sources: Sources) -> tuple[Layer, ...]:
         return Layer(name, white, _nifti_text(voxels, grid, white))
 
     found = [layer(role, _on(grid, view), view.white) for role, view in sources.series.items()]
-    if sources.mask.any():
-        found.append(layer(MASK, any_within(sources.mask, grid.shape), 255.0))
+    if sources.labels.any():
+        found.append(layer(MASK, largest_within(sources.labels, grid.shape), 255.0))
     probability = np.rint(mean_within(sources.probability, grid.shape).clip(0, 1) * 255).astype(np.uint8)
     return (*found, layer(PROBABILITY, probability, 1.0))
 

@@ -1,6 +1,5 @@
 // --- what is shown: the series and its window, mask, probability, planes
 
-const MASK_COLOUR = [255, 212, 0];
 const PROBABILITY_COLOURS = {
   R: [24, 40, 130, 214, 255], G: [40, 70, 60, 52, 120], B: [120, 200, 210, 130, 60], A: [0, 150, 220, 255, 255],
   I: [0, 51, 115, 179, 255],
@@ -47,8 +46,10 @@ function showWindow() {
 
 // The mask is NiiVue's drawing: its voxels stay sharp, and its rim is a line on the screen.
 function addMask() {
-  const [r, g, b] = MASK_COLOUR;
-  nv.setDrawColormap({ R: [0, r], G: [0, g], B: [0, b], A: [0, 255], labels: ["", MASK] });
+  const channel = (n) => [0, ...told.segments.map((segment) => segment.rgb[n])];
+  const alpha = [0, ...told.segments.map(() => 255)];
+  const labels = ["", ...told.segments.map((segment) => segment.label)];
+  nv.setDrawColormap({ R: channel(0), G: channel(1), B: channel(2), A: alpha, labels });
   nv.loadDrawing(images.get(MASK));
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from scanweave.transforms.geometry import Grid, Volume
 from scanweave.transforms.load_study import LoadedStudy
 from scanweave.transforms.preview import Preview
 from scanweave.transforms.resample import resample
+from scanweave.transforms.segments import COLORS
 from scanweave.transforms.view_volume import ViewVolume, view_grid
 
 SCRIPTS = ("state.js", "picture.js", "cursor.js", "pointer.js", "start.js")
@@ -26,6 +27,7 @@ NOTICES = "notices.txt"
 MARKUP_BYTES = 40_000
 """The viewer's part of the page without scripts and volumes, licences included."""
 NOT_INSTALLED = "NiiVue was not found (pip install 'scanweave[viewer]')"
+YELLOW = (255, 212, 0)
 NO_ROOM = "the slices alone fill the page"
 
 
@@ -74,7 +76,8 @@ def make_viewer(
     if fitting is None:
         return NO_ROOM
     layers, grid = fitting
-    parts = parts_of(result["measurements"], sources.mask, loaded.grid)
+    segments = list(result["segments"].values())
+    parts = parts_of(result["measurements"], sources.labels > 0, loaded.grid)
     return Viewer(
         niivue,
         (Path(__file__).parent / NOTICES).read_text(encoding="utf-8"),
@@ -89,6 +92,9 @@ def make_viewer(
             "white": {layer.name: layer.white for layer in layers},
             "plane": plane,
             "parts": [part.point for part in parts],
+            "segments": [
+                {"label": one["label"], "rgb": rgb} for one, rgb in zip(segments, _rgb(segments), strict=True)
+            ],
         },
     )
 
@@ -100,8 +106,8 @@ def _sources(study: Mapping[Hashable, Any], reference: str, own: Grid, preview: 
     return Sources(
         series={reference: _reference_view(preview, own, grid), **moved},
         grid=grid,
-        mask=study["segmentation"].array[0] > 0,
-        probability=study["pred"].array[0],
+        labels=study["segmentation"].array[0],
+        probability=study["pred"].array.max(axis=0),
     )
 
 
@@ -115,6 +121,11 @@ def _reference_view(preview: Preview, own: Grid, grid: Grid) -> ViewVolume:
     affine[:3, :3] *= factors
     voxels, _ = resample(Volume(preview.voxels, affine), grid)
     return ViewVolume(Volume(np.rint(voxels).astype(np.uint8), grid.affine), preview.white)
+
+
+def _rgb(segments: Sequence[object]) -> list[tuple[int, int, int]]:
+    """One alone is yellow, as its outlines are."""
+    return [YELLOW] if len(segments) == 1 else [COLORS[n % len(COLORS)] for n in range(len(segments))]
 
 
 def _digest(script: str) -> str:

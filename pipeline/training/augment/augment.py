@@ -30,7 +30,7 @@ class Augment:
     def __call__(
         self, batch: Sample, size: tuple[int, int], pixel: float, seed: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`image` (B, C, *size) and `label` (B, 1, *size), float32 on the device of `batch`."""
+        """`image` (B, C, *size) and `label` (B, 1, *size), 0 or a label's number; float32, on the device of `batch`."""
         slab, low, high = batch["image"].float(), batch["low"], batch["high"]
         chance = Chance(seed, len(slab), slab.device)
         span = (high - low).clamp(min=1e-3)[..., None, None]

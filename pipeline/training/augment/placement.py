@@ -33,6 +33,7 @@ def place(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`image` (B, C, h, w) and `label` (B, H, W) in a window of `size`, whose pixels are `pixel` wide; 0 outside.
 
+    Of several labels each is moved by itself: a pixel that is foreground for the most part has the largest's.
     Lengths are in the label's pixels; `image` is the same plane, coarser where `pixel` is.
     All motions of a series make one grid, so that its voxels are interpolated once.
     """
@@ -51,8 +52,10 @@ def place(
     each = _rotated(points[:, None].expand(-1, channels, -1, -1, -1).flatten(0, 1), turned.flatten())
     each = each + apart.flatten(0, 1)[:, None, None]
     sampled = _sample(image.flatten(0, 1)[:, None], each, shape, "bicubic").unflatten(0, (batch, channels))[:, :, 0]
-    found = _sample(label[:, None].float(), points, shape, "bilinear")[:, 0]
-    return sampled.clamp(min=0), (found > 0.5).float()
+    numbers = torch.arange(1, int(label.max().clamp(min=1)) + 1, device=label.device)
+    shares = torch.cat([_sample((label == n)[:, None].float(), points, shape, "bilinear") for n in numbers], dim=1)
+    found = torch.where(shares.sum(dim=1) > 0.5, shares.argmax(dim=1) + 1, 0)
+    return sampled.clamp(min=0), found.float()
 
 
 def _window(size: tuple[int, int], pixel: float, device: torch.device) -> torch.Tensor:

@@ -21,7 +21,8 @@ SHIPPED = {
         Role("pre", "T1 before contrast", False),
         Role("flair", "FLAIR", True),
         Role("post", "T1 after contrast", False),
-    )
+    ),
+    "hippocampus": (Role("t1", "T1 around one hippocampus", True),),
 }
 """Of the bundles that come with scanweave."""
 
