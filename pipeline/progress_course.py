@@ -39,7 +39,6 @@ STUDY_STEPS: Mapping[str, Step] = {
     "StackRoles": Step("stack", 0.0),
     "ClearBackground": Step("clear background", 0.0),
     "CropSquare": Step("crop", 0.1),
-    "PadPlane": Step("pad", 0.1),
     "ResizePlane": Step("resize", 0.2),
     "ZScoreVolume": Step("normalise", 0.1),
     "MeasureInput": Step("compare with training", 0.0),
@@ -65,6 +64,8 @@ EVALUATE_STEPS: Mapping[str, Step] = {
     "WriteEvaluation": Step("write", 0.5),
 }
 """Of `scanweave evaluate`, with ten patients."""
+OTHER_STEPS: Mapping[str, Step] = {"PadPlane": Step("pad", 0.1)}
+"""That a shipped bundle has, but not the default one, by which a run's length is guessed."""
 _UNKNOWN_SECONDS = 0.5
 """Of a step that only somebody's own bundle has."""
 
@@ -95,8 +96,9 @@ class Course:
         return begins
 
     def step(self, stage: Stage) -> Step:
-        """The step of a stage; one that is not in the table goes by its own name."""
-        return self.steps.get(stage.step) or Step(stage.step, _UNKNOWN_SECONDS, logged=True)
+        """The step of a stage; one that is in no table goes by its own name."""
+        known = self.steps.get(stage.step) or OTHER_STEPS.get(stage.step)
+        return known or Step(stage.step, _UNKNOWN_SECONDS, logged=True)
 
     def fraction(self) -> float:
         """Of the whole run, 0..1."""

@@ -18,7 +18,7 @@ from terminals import on_terminal
 
 from scanweave.pipeline.bundle import INFERENCE_CONFIG, find_bundle
 from scanweave.pipeline.progress import Progress, Stage
-from scanweave.pipeline.progress_course import LOAD, MOST_BY_TIME, PHANTOM, STUDY_STEPS, Course, Step
+from scanweave.pipeline.progress_course import LOAD, MOST_BY_TIME, OTHER_STEPS, PHANTOM, STUDY_STEPS, Course, Step
 from scanweave.progress_display import LOG_INTERVAL_S, LogLines, progress_shown
 
 pytest_plugins = ["study_fixtures"]
@@ -100,10 +100,15 @@ def test_whatever_comes_the_bar_stays_within_its_ends_and_does_not_go_back(
 
 def test_every_step_of_the_shipped_chain_has_words_and_its_place() -> None:
     """A new transform is shown under its class's name until `STUDY_STEPS` has words and seconds for it."""
-    config = json.loads((find_bundle().root / INFERENCE_CONFIG).read_text())
+    assert [name for name in STUDY_STEPS if name != LOAD] == chain_of("flair_abnormality")
+    others = {name for bundle in ("hippocampus",) for name in chain_of(bundle) if name not in STUDY_STEPS}
+    assert others == set(OTHER_STEPS)
+
+
+def chain_of(bundle: str) -> list[str]:
+    config = json.loads((find_bundle(bundle).root / INFERENCE_CONFIG).read_text())
     targets = [*config["preprocessing"]["transforms"], {"_target_": "Infer"}, *config["postprocessing"]["transforms"]]
-    chain = [target["_target_"].split(".")[-1].removesuffix("d") for target in targets]
-    assert [name for name in STUDY_STEPS if name != LOAD] == list(dict.fromkeys(chain))
+    return list(dict.fromkeys(target["_target_"].split(".")[-1].removesuffix("d") for target in targets))
 
 
 def test_demo_tells_its_steps(tmp_path: Path) -> None:

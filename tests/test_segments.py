@@ -24,7 +24,8 @@ from scanweave.transforms.io.dicom_sr import write_dicom_sr
 from scanweave.transforms.io.seg_nrrd import write_seg_nrrd
 from scanweave.transforms.keep_components import KeepComponentsd
 from scanweave.transforms.measure_mask import measure_mask
-from scanweave.transforms.segments import label_map, parse_segments
+from scanweave.transforms.segments import parse_segments
+from scanweave.transforms.threshold import label_map
 
 HIPPOCAMPUS = parse_segments(find_bundle("hippocampus").metadata["segments"])
 TWO = replace(SETTINGS, segments=HIPPOCAMPUS)

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 COLORS = ((255, 96, 64), (64, 160, 255), (112, 208, 96), (240, 192, 64), (192, 112, 224), (64, 208, 208))
 """RGB of the first segment, the second, and so on; the seventh has the first's again."""
 MOST_SEGMENTS = 255
@@ -81,15 +78,6 @@ def parse_segments(declared: Sequence[Mapping[str, Any]]) -> tuple[Segment, ...]
     if odd := [name for name in names if not _NAME.fullmatch(name)]:
         raise ValueError(f"expected names of small letters, digits and _, found {', '.join(odd)}")
     return found
-
-
-def label_map(probabilities: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.uint8]:
-    """(1, ...) from a channel for each segment (C, ...): n where the n-th is the largest and at least `threshold`."""
-    if len(probabilities) == 1:
-        return (probabilities >= threshold).astype(np.uint8)
-    found = probabilities.argmax(axis=0)[None]
-    largest = np.take_along_axis(probabilities, found, axis=0)
-    return np.where(largest >= threshold, found + 1, 0).astype(np.uint8)
 
 
 def _concept(code: Mapping[str, str]) -> Concept:

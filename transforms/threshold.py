@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from scanweave.transforms.image import Image
-from scanweave.transforms.segments import label_map
 
 
 class Thresholdd:
@@ -21,3 +23,12 @@ class Thresholdd:
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image: Image = data[self.key]
         return {**data, self.name: image.with_array(label_map(image.array, self.threshold))}
+
+
+def label_map(probabilities: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.uint8]:
+    """(1, ...) from a channel for each segment (C, ...): n where the n-th is the largest and at least `threshold`."""
+    if len(probabilities) == 1:
+        return (probabilities >= threshold).astype(np.uint8)
+    found = probabilities.argmax(axis=0)[None]
+    largest = np.take_along_axis(probabilities, found, axis=0)
+    return np.where(largest >= threshold, found + 1, 0).astype(np.uint8)
