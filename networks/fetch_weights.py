@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import TypeAlias
 from urllib.error import HTTPError, URLError
 
 import torch
@@ -21,6 +22,8 @@ from scanweave.networks.weights import Weights, load_weights
 
 SILENCE_SECONDS = 30.0
 """How long a server or proxy may say nothing before it is given up; torch.hub itself would wait for ever."""
+Fits: TypeAlias = Callable[[Weights], object]
+"""Raises WEIGHTS_INVALID for a file that does not fit the network that it is for."""
 
 
 @dataclass(frozen=True)
@@ -36,27 +39,30 @@ def published_path(published: Published) -> Path:
     return Path(torch.hub.get_dir(), "checkpoints", published.file).absolute()
 
 
-def fetch_weights(published: Published, *, silence: float = SILENCE_SECONDS, progress: bool = False) -> Fetched:
+def fetch_weights(
+    published: Published, fits: Fits | None = None, *, silence: float = SILENCE_SECONDS, progress: bool = False
+) -> Fetched:
     """The weights from the cache, verified again and without network, or else from their URL.
 
-    urllib's environment variables for proxies are obeyed. `silence` is in seconds; `progress` shows torch.hub's bar on
-    stderr. The time limit is set for the whole process while the download lasts, as torch.hub has no parameter for it.
+    `fits` tries them, by default in `BNUNet()`. urllib's environment variables for proxies are obeyed. `silence` is in
+    seconds; `progress` shows torch.hub's bar on stderr. The time limit is set for the whole process while the download
+    lasts, as torch.hub has no parameter for it.
 
     Raises
     ------
     EnvironmentFailure
-        DOWNLOAD_FAILED; WEIGHTS_ALTERED for other bytes, cached or downloaded; WEIGHTS_INVALID where the bytes are no
-        state dict of `BNUNet()`; OUTPUT_UNWRITABLE and DISK_FULL for the cache. Nothing is left of a download then.
+        DOWNLOAD_FAILED; WEIGHTS_ALTERED for other bytes, cached or downloaded; WEIGHTS_INVALID where the bytes do
+        not fit; OUTPUT_UNWRITABLE and DISK_FULL for the cache. Nothing is left of a download then.
     """
-    path = published_path(published)
+    path, fits = published_path(published), fits or _fits_bn_unet
     try:
         if path.exists():
-            return Fetched(_verified(path, published, "remove the file and fetch it again"), downloaded=False)
+            return Fetched(_verified(path, published, fits, "remove the file and fetch it again"), downloaded=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".scanweave-", dir=path.parent) as temporary:
             candidate = Path(temporary, published.file)
             _download(published, candidate, path, silence, progress)
-            sha256 = _verified(candidate, published, _by_hand(path)).sha256
+            sha256 = _verified(candidate, published, fits, _by_hand(path, published)).sha256
             candidate.replace(path)
     except OSError as error:
         full = error.errno in FULL_DISK
@@ -82,7 +88,7 @@ def _download(published: Published, candidate: Path, path: Path, silence: float,
             return  # it came with the right digest, and is no state dict: loading it strictly says so
         if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise
-        by_hand = _by_hand(path)
+        by_hand = _by_hand(path, published)
         if not isinstance(error, OSError | HTTPException | ValueError):  # torch.hub's RuntimeError: another digest
             found = "other bytes came (cut short, or put there by a proxy) and were not kept"
             message = f"expected SHA-256 {published.sha256_start}.., {found}: {by_hand}"
@@ -91,18 +97,22 @@ def _download(published: Published, candidate: Path, path: Path, silence: float,
         raise EnvironmentFailure(Problem(Code.DOWNLOAD_FAILED, message, published.url)) from error
 
 
-def _verified(path: Path, published: Published, remedy: str) -> Weights:
+def _verified(path: Path, published: Published, fits: Fits, remedy: str) -> Weights:
     weights = Weights.of_file(path)
     if not weights.sha256.startswith(published.sha256_start):
         found = weights.sha256[: len(published.sha256_start)]
         message = f"expected SHA-256 {published.sha256_start}.., found {found}..: {remedy}"
         raise EnvironmentFailure(Problem(Code.WEIGHTS_ALTERED, message, str(path)))
-    load_weights(BNUNet(), weights)
+    fits(weights)
     return weights
 
 
-def _by_hand(path: Path) -> str:
-    return f"try again, or download it elsewhere and put it at {path}, or name it by segment --weights FILE"
+def _fits_bn_unet(weights: Weights) -> None:
+    load_weights(BNUNet(), weights)
+
+
+def _by_hand(path: Path, published: Published) -> str:
+    return f"try again, or download it elsewhere and put it at {path}, or name it by {published.by_file}"
 
 
 def _reason(error: BaseException) -> str:

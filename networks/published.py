@@ -14,9 +14,9 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 
 @dataclass(frozen=True)
 class Published:
-    """A state dict of `BNUNet()` at `url`; the file's name carries the first digits of its SHA-256.
+    """A state dict at `url`; the file's name carries the first digits of its SHA-256.
 
-    `origin` says whose it is and on what terms.
+    `origin` says whose it is and on what terms, `by_file` how to name a file that was brought by hand.
 
     Raises
     ------
@@ -27,6 +27,7 @@ class Published:
     name: str
     url: str
     origin: str
+    by_file: str = "segment --weights FILE"
 
     def __post_init__(self) -> None:
         if not _HASH_IN_NAME.search(self.file):
@@ -51,4 +52,4 @@ PUBLISHED: Mapping[str, Published] = {
         "(CC BY-NC-SA 4.0)",
     ),
 }
-"""By name."""
+"""Of `BNUNet()`, by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -48,6 +48,22 @@ def load_weights(network: Network, weights: Weights) -> Network:
         WEIGHTS_MISSING; WEIGHTS_ALTERED where the bytes are not the recorded ones; WEIGHTS_INVALID for a pickle of
         anything but tensors, and for missing, superfluous or differently shaped entries.
     """
+
+    def fill(state: Mapping[str, torch.Tensor]) -> None:
+        network.load_state_dict(state, strict=True)
+
+    use_state(weights, f"a state dict of {type(network).__name__} and nothing else", fill)
+    return network.eval()
+
+
+def use_state(weights: Weights, expected: str, fill: Callable[[Mapping[str, torch.Tensor]], object]) -> None:
+    """Read a plain state dict and call `fill` with it; what that raises says that it is not what was `expected`.
+
+    Raises
+    ------
+    EnvironmentFailure
+        As `load_weights`.
+    """
     import torch
 
     check_bytes(weights)
@@ -55,12 +71,10 @@ def load_weights(network: Network, weights: Weights) -> Network:
     state = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state, strict=True)
+        fill(state)
     except Exception as error:  # unpickling refuses with many types; each means the same here
-        expected = f"expected a state dict of {type(network).__name__} and nothing else"
-        message = f"{expected}: {_reason(error, state)}"
+        message = f"expected {expected}: {_reason(error, state)}"
         raise EnvironmentFailure(Problem(Code.WEIGHTS_INVALID, message, path.name)) from error
-    return network.eval()
 
 
 def check_bytes(weights: Weights) -> None:

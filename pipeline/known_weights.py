@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scanweave.errors import EnvironmentFailure
+from scanweave.networks.imagenet import IMAGENET
 from scanweave.networks.published import PUBLISHED
 from scanweave.pipeline.bundle import METADATA_FILE, find_bundle
 
@@ -40,7 +41,9 @@ class KnownWeights:
 
 
 def known_weights() -> list[KnownWeights]:
-    """The shipped bundles' weights and the published ones; each file that is there is verified by its SHA-256.
+    """The shipped bundles' weights, the published ones, and ImageNet's for encoders.
+
+    Each file that is there is verified by its SHA-256.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def known_weights() -> list[KnownWeights]:
             weights = Weights.of_bundle(root, record)
             state = _state(weights.path, weights.sha256, State.MISSING)
             known.append(KnownWeights(weights.name, f"bundle {root.name}", weights.sha256, weights.path, state))
-    for published in PUBLISHED.values():
+    for published in (*PUBLISHED.values(), *IMAGENET.values()):
         path = published_path(published)
         state = _state(path, published.sha256_start, State.NOT_FETCHED)
         known.append(KnownWeights(published.name, published.url, published.sha256_start, path, state))

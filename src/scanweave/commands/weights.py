@@ -6,12 +6,17 @@ import argparse
 import json
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from scanweave import RESEARCH_NOTICE
 from scanweave.commands.arguments import add_common
-from scanweave.networks.published import PUBLISHED
+from scanweave.networks.imagenet import IMAGENET
+from scanweave.networks.published import PUBLISHED, Published
 
-HELP = "list weights, or fetch published ones for segment --weights"
+if TYPE_CHECKING:
+    from scanweave.networks.fetch_weights import Fetched
+
+HELP = "list weights, or fetch published ones: for segment --weights, or ImageNet's for an encoder to train"
 LIST_HELP = "the bundles' weights and published ones: SHA-256, place, fetched or not"
 FETCH_HELP = "download published weights into torch.hub's cache and verify them; from the cache without network"
 DIGITS_SHOWN = 12
@@ -24,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help=LIST_HELP, description=LIST_HELP, argument_default=argparse.SUPPRESS)
     add_common(listing)
     fetching = actions.add_parser("fetch", help=FETCH_HELP, description=FETCH_HELP, argument_default=argparse.SUPPRESS)
-    fetching.add_argument("name", metavar="NAME", choices=tuple(PUBLISHED), help=f"of {', '.join(PUBLISHED)}")
+    names = (*PUBLISHED, *IMAGENET)
+    fetching.add_argument("name", metavar="NAME", choices=names, help=f"of {', '.join(names)}")
     add_common(fetching)
 
 
@@ -37,24 +43,24 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from scanweave.pipeline.known_weights import known_weights
+    from scanweave.pipeline.known_weights import State, known_weights
 
     known = known_weights()
     if as_json:
         print(json.dumps({"weights": [weights.record for weights in known]}, indent=2))
         return
-    for weights in known:
+    later = [weights.name for weights in known if weights.name in IMAGENET and weights.state is State.NOT_FETCHED]
+    for weights in (weights for weights in known if weights.name not in later):
         print(f"{weights.name}: {weights.state}")
         print(f"    from     {weights.source}")
         print(f"    SHA-256  {weights.sha256}{'' if len(weights.sha256) == 64 else '..'}")
         print(f"    file     {weights.path}")
+    if later:
+        print(f"of ImageNet, not fetched: {', '.join(later)}")
 
 
 def _fetch(name: str, as_json: bool) -> None:
-    from scanweave.networks.fetch_weights import fetch_weights
-
-    published = PUBLISHED[name]
-    fetched = fetch_weights(published, progress=not as_json and sys.stderr.isatty())
+    published, fetched = _fetched(name, not as_json and sys.stderr.isatty())
     path, sha256 = fetched.weights.path, fetched.weights.sha256
     if as_json:
         record = {"name": name, "path": str(path), "sha256": sha256, "downloaded": fetched.downloaded}
@@ -64,5 +70,18 @@ def _fetch(name: str, as_json: bool) -> None:
     print(f"{name}: {came}, SHA-256 {sha256[:DIGITS_SHOWN]}.., every parameter fits")
     print(f"    {path}")
     print(f"    {published.origin}")
-    print(f"scanweave segment STUDY -o OUT --weights {shlex.quote(str(path))}")
+    if name in PUBLISHED:
+        print(f"scanweave segment STUDY -o OUT --weights {shlex.quote(str(path))}")
+    else:
+        print('in a bundle\'s train.json: "initial": "imagenet", for a network_def with this encoder')
     print(f"{RESEARCH_NOTICE}.")
+
+
+def _fetched(name: str, progress: bool) -> tuple[Published, Fetched]:
+    if name in PUBLISHED:
+        from scanweave.networks.fetch_weights import fetch_weights
+
+        return PUBLISHED[name], fetch_weights(PUBLISHED[name], progress=progress)
+    from scanweave.networks.encoder_weights import fetch_encoder
+
+    return IMAGENET[name], fetch_encoder(name, progress=progress)
