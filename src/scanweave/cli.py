@@ -10,7 +10,21 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from scanweave import RESEARCH_NOTICE, __version__
-from scanweave.commands import batch, demo, doctor, evaluate, inspect, ledger, node, segment, slicer_cli, train, weights
+from scanweave.commands import (
+    batch,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    inspect,
+    ledger,
+    networks,
+    node,
+    segment,
+    slicer_cli,
+    train,
+    weights,
+)
 from scanweave.console import discard, escaped_output, stoppable, tell
 from scanweave.errors import FULL_DISK, Code, EnvironmentFailure, Problem, ScanweaveError, UsageError
 from scanweave.transforms.io.remarks import quiet
@@ -26,6 +40,8 @@ COMMANDS: Mapping[str, ModuleType] = {
     "train": train,
     "doctor": doctor,
     "weights": weights,
+    "networks": networks,
+    "export": export,
     "slicer-cli": slicer_cli,
 }
 """In the order of --help; what each module has to have stands in `scanweave.commands`."""
