@@ -10,6 +10,8 @@ from scanweave.errors import Code, EnvironmentFailure, Problem, UsageError
 
 AUTO, EAGER, ONNX, OPENVINO = "auto", "eager", "onnxruntime", "openvino"
 RUNTIMES = (AUTO, EAGER, ONNX, OPENVINO)
+TENSORRT = "tensorrt"
+"""Asked for by a bundle's inference_trt.json, not by name."""
 NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 """Set before ONNX Runtime is imported (`import_onnxruntime`)."""
 FP32, BF16, FP16, INT8 = "fp32", "bf16", "fp16", "int8"

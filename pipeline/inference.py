@@ -11,6 +11,7 @@ from monai.inferers import Inferer, SliceInferer, SlidingWindowInferer
 from scanweave.networks.choice import EAGER
 from scanweave.networks.onnx_network import OnnxNetwork
 from scanweave.networks.runtimes import Runnable
+from scanweave.networks.trt import TrtNetwork
 from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
 from scanweave.pipeline.containers import SliceInferer as Slices
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
@@ -31,14 +32,14 @@ class Inference:
         self, network: Runnable, inferer: Inferer | Slices, device: torch.device | str, precision: str
     ) -> None:
         self.network = _AsModule(network) if isinstance(network, OnnxNetwork) else network
-        self.runtime = network.runtime if isinstance(network, OnnxNetwork) else EAGER
+        own = network if isinstance(network, OnnxNetwork | TrtNetwork) else None
+        self.runtime = own.runtime if own else EAGER
         self.mirror = bool(getattr(network, "mirror", False))
         self.inferer = SliceInferer(**vars(inferer)) if isinstance(inferer, Slices) else inferer
         self.windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
         self.device = torch.device(device)
         self.asked_precision = precision
-        own = network.precision if isinstance(network, OnnxNetwork) else None
-        self.precision = own or resolve_precision(precision, self.device)
+        self.precision = own.precision if own else resolve_precision(precision, self.device)
         self._place_windows()
 
     def __call__(self, image: Image, progress: Heard | None = None) -> Computed:
