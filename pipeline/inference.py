@@ -15,6 +15,7 @@ from scanweave.networks.trt import TrtNetwork
 from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_finite, says_no_memory
 from scanweave.pipeline.containers import SliceInferer as Slices
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
+from scanweave.pipeline.overlap_tile import OverlapTile
 from scanweave.transforms.image import Image
 
 CPU = torch.device("cpu")
@@ -83,11 +84,11 @@ class Inference:
 
     @contextmanager
     def _counted(self, image: Image, progress: Heard | None) -> Iterator[None]:
-        """Tells `progress` of each batch of slices; other inferers do not say how many windows there will be."""
-        if progress is None or not isinstance(self.inferer, SliceInferer):
+        """Tells `progress` of each batch of slices or tiles; other inferers do not say how many there will be."""
+        total, done = self._total(image), 0
+        if progress is None or total is None:
             yield
             return
-        total, done = image.array.shape[1 + self.inferer.spatial_dim], 0
 
         def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
             nonlocal done
@@ -99,6 +100,12 @@ class Inference:
             yield
         finally:
             hook.remove()
+
+    def _total(self, image: Image) -> int | None:
+        """How many slices or tiles the network gets."""
+        if isinstance(self.inferer, SliceInferer):
+            return int(image.array.shape[1 + self.inferer.spatial_dim])
+        return self.inferer.windows(image.array.shape[1:]) if isinstance(self.inferer, OverlapTile) else None
 
     def _place_windows(self) -> None:
         """Windows on the device, the whole volume and its probabilities in main memory."""
