@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from scanweave.networks.unet_1505 import MARGIN, STEP, UNet1505, output_size, valid_size
 from scanweave.pipeline.training.learner import initial
@@ -155,6 +156,53 @@ def test_the_seed_decides_the_first_weights() -> None:
 
 
 # --- what comes out -------------------------------------------------------------------------------------------------
+
+
+def by_the_figure(made: UNet1505, x: torch.Tensor) -> torch.Tensor:
+    """The paper's figure 1 arrow by arrow, with the parameters in the order in which the layers were made."""
+    state = {name: value for name, value in made.state_dict().items() if "num_batches" not in name}
+    parts: dict[str, list[torch.Tensor]] = {}
+    for name, value in state.items():
+        parts.setdefault(name.split(".")[0], []).append(value)
+
+    def twice(x: torch.Tensor, values: list[torch.Tensor]) -> torch.Tensor:
+        half = len(values) // 2
+        for weight, *rest in (values[:half], values[half:]):
+            if made.padded:
+                x = functional.pad(x, (1, 1, 1, 1))
+            if len(rest) == 1:
+                x = functional.conv2d(x, weight, rest[0])
+            else:
+                scale, shift, mean, variance = (value[:, None, None] for value in rest)
+                x = (functional.conv2d(x, weight) - mean) / (variance + 1e-5).sqrt() * scale + shift
+            x = x.clamp(min=0)
+        return x
+
+    before = []
+    for level in range(1, 5):
+        x = twice(x, parts[f"encoder{level}"])
+        before.append(x)
+        x = functional.max_pool2d(x, 2)
+    x = twice(x, parts["bottleneck"])
+    for level in range(4, 0, -1):
+        x = functional.conv_transpose2d(x, *parts[f"upconv{level}"], stride=2)
+        copied = before[level - 1]
+        off = (copied.shape[-1] - x.shape[-1]) // 2
+        copied = functional.pad(copied, (-off, -off, -off, -off))
+        x = twice(torch.cat((copied, x), dim=1), parts[f"decoder{level}"])
+    return functional.conv2d(x, *parts["conv"])
+
+
+@pytest.mark.parametrize(("padded", "batch_norm"), VARIANTS)
+def test_it_is_the_papers_figure(padded: bool, batch_norm: bool) -> None:
+    made = network(features=3, padded=padded, batch_norm=batch_norm).double()
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.bias is not None:
+            nn.init.normal_(layer.bias)
+    image = torch.randn(2, 1, 208 if padded else 204, 240 if padded else 236, dtype=torch.float64)
+    with torch.inference_mode():
+        found, expected = made.logits(image), by_the_figure(made, image)
+    assert found.std() > 0.01 and torch.allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("padded", "batch_norm"), VARIANTS)

@@ -94,7 +94,8 @@ def test_half_precision_does_not_overflow(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 2, 4, 7), (2, 2, 5, 6), (2, 2, 2, 6), (2, 1, 4, 6), (2, 3, 4, 6), (1, 2, 4, 6), (2, 4, 6)]
+    "shape",
+    [(2, 2, 4, 7), (2, 2, 5, 6), (2, 2, 2, 6), (2, 1, 4, 6), (2, 3, 4, 6), (1, 2, 4, 6), (2, 4, 6), (2, 2, 4, 6, 1)],
 )
 def test_another_target_is_refused(shape: tuple[int, ...]) -> None:
     logits, _ = example()
