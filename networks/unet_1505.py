@@ -18,7 +18,8 @@ MARGIN = 92
 """Pixels that the unpadded convolutions take off each side."""
 LEAST_INPUT = 188
 """Pixels along an axis: the unpadded network makes 4 of them."""
-DROPOUT = 0.5
+CROPS = (88, 40, 16, 4)
+"""Pixels that a level's features, from the first level on, have more on each side than those they are put beside."""
 
 
 class UNet1505(nn.Module):
@@ -29,9 +30,9 @@ class UNet1505(nn.Module):
     Unpadded, h and w are 184 pixels less than H and W (`output_size`); `padded`, they are equal, multiples of 16.
     With `batch_norm`, each 3x3 convolution is followed by batch normalisation, which the paper does not have.
 
-    At the end of the contracting path, in the fourth level and at the bottom, as in the authors' own network, half of
-    the features are dropped in training. Weights begin as the paper has them: normal, deviation sqrt(2 / incoming
-    nodes); biases are 0. `logits` gives (N, classes, h, w), the values before the softmax.
+    At the end of the contracting path, after the fourth level and at the bottom, as in the authors' own network, the
+    share `dropout` of the values is dropped in training. Weights begin as the paper has them: normal, deviation
+    sqrt(2 / incoming nodes); biases are 0. `logits` gives (N, classes, h, w), the values before the softmax.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class UNet1505(nn.Module):
         features: int = 64,
         padded: bool = False,
         batch_norm: bool = False,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         self.padded = padded
@@ -61,7 +63,7 @@ class UNet1505(nn.Module):
         self.decoder1 = block(two, one)
         self.conv = _Conv(one, classes, kernel_size=1)
         self.pool = nn.MaxPool2d(kernel_size=2, stride=2)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """The values before the softmax, of all classes.
@@ -79,15 +81,21 @@ class UNet1505(nn.Module):
         encoded3 = self.encoder3(self.pool(encoded2))
         encoded4 = self.dropout(self.encoder4(self.pool(encoded3)))
         deep = self.dropout(self.bottleneck(self.pool(encoded4)))
-        deep = self.decoder4(_beside(self.upconv4(deep), encoded4))
-        deep = self.decoder3(_beside(self.upconv3(deep), encoded3))
-        deep = self.decoder2(_beside(self.upconv2(deep), encoded2))
-        deep = self.decoder1(_beside(self.upconv1(deep), encoded1))
+        deep = self.decoder4(self._beside(self.upconv4(deep), encoded4, CROPS[3]))
+        deep = self.decoder3(self._beside(self.upconv3(deep), encoded3, CROPS[2]))
+        deep = self.decoder2(self._beside(self.upconv2(deep), encoded2, CROPS[1]))
+        deep = self.decoder1(self._beside(self.upconv1(deep), encoded1, CROPS[0]))
         return self.conv(deep)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Probabilities, 0..1, without the background's."""
         return torch.softmax(self.logits(x), dim=1)[:, 1:]
+
+    def _beside(self, deep: torch.Tensor, encoded: torch.Tensor, crop: int) -> torch.Tensor:
+        """Both in one; `crop` is a number, not what the sizes say, for the sake of exports with sizes left open."""
+        if not self.padded:
+            encoded = encoded[..., crop:-crop, crop:-crop]
+        return torch.cat((encoded, deep), dim=1)
 
 
 def output_size(size: int, padded: bool = False) -> int:
@@ -122,13 +130,6 @@ def _block(in_channels: int, out_channels: int, padding: int, batch_norm: bool) 
             layers.append(nn.BatchNorm2d(out_channels))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
-
-
-def _beside(deep: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
-    """Both in one, with the middle of `encoded`, which is as large or larger."""
-    rows, columns = deep.shape[-2:]
-    top, left = (encoded.shape[-2] - rows) // 2, (encoded.shape[-1] - columns) // 2
-    return torch.cat((encoded[..., top : top + rows, left : left + columns], deep), dim=1)
 
 
 class _Conv(nn.Conv2d):

@@ -216,6 +216,21 @@ def test_forward_gives_the_softmax_without_the_background(padded: bool, batch_no
     assert logits.shape[1] == 4 and torch.allclose(found, parts[:, 1:], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("padded", [False, True])
+def test_an_export_leaves_the_sizes_open(padded: bool) -> None:
+    made, open_ = network(padded=padded), torch.export.Dim.DYNAMIC
+    size, other = (64, 96) if padded else (220, 252)
+    with torch.inference_mode():
+        exported = torch.export.export(
+            made, (torch.randn(2, 1, size, size),), dynamic_shapes=[[open_, None, open_, open_]]
+        )
+        traced = torch.jit.trace(made, torch.randn(1, 1, size, size))
+        image = torch.randn(1, 1, size, other)
+        for form in (exported.module(), traced):
+            assert torch.allclose(form(image), made(image), atol=1e-5)
+
+
 def test_features_are_dropped_in_training_only() -> None:
     made, image = network(padded=True), torch.randn(1, 1, 64, 64)
     assert torch.equal(made(image), made(image))
@@ -225,7 +240,9 @@ def test_features_are_dropped_in_training_only() -> None:
     assert not torch.equal(made(image), made(image))
     assert [tuple(d.shape[1:]) for d in dropped[:2]] == [(16, 8, 8), (32, 4, 4)]  # level four, and the bottom
     for given in dropped:
-        assert 0.3 < (given == 0).float().mean() < 0.95
+        assert 0.5 < (given == 0).float().mean() < 0.95  # ReLU has left zeros as well
+    kept = UNet1505(features=2, padded=True, dropout=0.0).train()
+    assert torch.equal(kept(image), kept(image))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
