@@ -16,6 +16,7 @@ from scanweave.pipeline.computed import Computed, Heard, no_memory_left, not_fin
 from scanweave.pipeline.containers import SliceInferer as Slices
 from scanweave.pipeline.device import autocast_dtype, resolve_precision
 from scanweave.pipeline.overlap_tile import OverlapTile
+from scanweave.pipeline.slice_windows import SliceWindows
 from scanweave.transforms.image import Image
 
 CPU = torch.device("cpu")
@@ -84,7 +85,7 @@ class Inference:
 
     @contextmanager
     def _counted(self, image: Image, progress: Heard | None) -> Iterator[None]:
-        """Tells `progress` of each batch of slices or tiles; other inferers do not say how many there will be."""
+        """Tells `progress` of each batch of slices, tiles or windows; others do not say how many there will be."""
         total, done = self._total(image), 0
         if progress is None or total is None:
             yield
@@ -102,10 +103,12 @@ class Inference:
             hook.remove()
 
     def _total(self, image: Image) -> int | None:
-        """How many slices or tiles the network gets."""
+        """How many slices, tiles or windows the network gets."""
         if isinstance(self.inferer, SliceInferer):
             return int(image.array.shape[1 + self.inferer.spatial_dim])
-        return self.inferer.windows(image.array.shape[1:]) if isinstance(self.inferer, OverlapTile) else None
+        if isinstance(self.inferer, OverlapTile | SliceWindows):
+            return self.inferer.windows(image.array.shape[1:])
+        return None
 
     def _place_windows(self) -> None:
         """Windows on the device, the whole volume and its probabilities in main memory."""

@@ -1,5 +1,6 @@
 """Which cases a folder holds, and the mask of each on the grid of its reference."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,47 @@ def test_pairs(tmp_path: Path, images: str, labels: str, suffix: str) -> None:
     for case in found:
         assert case.label is not None and case.label.name == f"{case.name}{suffix}"
         assert case.files == (tmp_path / images / case.label.name, case.label)
+
+
+def write_pairs(root: Path, *stems: str, rows: int = 48) -> None:
+    """Pictures in `img/` and their masks in `label/`: a square, larger and brighter by the picture's number."""
+    for folder in ("img", "label"):
+        (root / folder).mkdir(exist_ok=True)
+    for stem in stems:
+        number = int(stem.rpartition("_")[2])
+        truth = np.zeros((rows, 40), dtype=bool)
+        truth[8 : 20 + number, 10:20] = True
+        Image.fromarray(np.where(truth, 100 + number, 20).astype(np.uint8)).save(root / "img" / f"{stem}.jpg")
+        Image.fromarray((truth * 255).astype(np.uint8)).save(root / "label" / f"{stem}.png")
+
+
+def test_numbered_pictures_of_a_patient_are_slices_of_one_volume(tmp_path: Path) -> None:
+    """In the order of their numbers; one that is called otherwise is a volume of its own."""
+    write_pairs(tmp_path, *(f"site_001_{number}" for number in (10, 2, 9)), "site_002_1", "7")
+    found = {case.name: case for case in find_cases(tmp_path, ROLES)}
+    assert {name: case.patient for name, case in found.items()} == {
+        name: name for name in ("site_001", "site_002", "7")
+    }
+    volume = found["site_001"]
+    assert {file.relative_to(tmp_path).as_posix() for file in volume.files} == {
+        f"{place}_{number}.{suffix}" for place, suffix in (("img/site_001", "jpg"), ("label/site_001", "png"))
+        for number in (2, 9, 10)
+    }  # fmt: skip
+    truth = truth_of(volume)
+    assert truth.shape == (48, 40, 3) and truth.sum(axis=(0, 1)).tolist() == [140, 210, 220]
+    assert truth_of(found["7"]).shape == (48, 40, 1)
+
+
+def test_pictures_that_are_no_volume(tmp_path: Path) -> None:
+    """Of several sizes, or with a name that a picture of its own has, or all of one prefix: each by itself."""
+    write_pairs(tmp_path, "a_1", "a_2", "b_1", "b_2")
+    write_pairs(tmp_path, "b_3", "0", rows=50)
+    shutil.copy(tmp_path / "img" / "0.jpg", tmp_path / "img" / "a.jpg")
+    shutil.copy(tmp_path / "label" / "0.png", tmp_path / "label" / "a.png")
+    assert names(tmp_path) == [(stem, stem[0]) for stem in ("0", "a", "a_1", "a_2", "b_1", "b_2", "b_3")]
+    (tmp_path / "other").mkdir()
+    write_pairs(tmp_path / "other", "cell_1", "cell_2")
+    assert names(tmp_path / "other") == [("cell_1", "cell_1"), ("cell_2", "cell_2")]
 
 
 def test_image_without_its_mask_is_told(tmp_path: Path) -> None:

@@ -1,34 +1,15 @@
-"""MONAI's own export commands on our bundles, as its users type them."""
+"""MONAI's own export of a bundle with an encoder; those of the shipped bundles are in test_bundle_exports."""
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from answering_networks import answering
 
-from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.encoders import EncoderUNet
-from scanweave.networks.export import SAME, onnx_run
+from scanweave.networks.export import SAME
 from scanweave.pipeline.bundle import INFERENCE_CONFIG, find_bundle
-
-
-def test_monais_onnx_export_by_the_bundles_arguments(tmp_path: Path) -> None:
-    """From within the bundle's folder, as its users type it; by itself it would fix one slice of 16x16."""
-    root, target = find_bundle().root, tmp_path / "model.onnx"
-    command = [sys.executable, "-m", "monai.bundle", "onnx_export", "--args_file", "configs/onnx_export.json"]
-    subprocess.run([*command, "--filepath", str(target)], cwd=root, check=True, capture_output=True)
-    answer = onnx_run(target.read_bytes())
-    network = BNUNet().eval()
-    network.load_state_dict(torch.load(root / "models" / "model.pt", weights_only=True))
-    for count, rows, columns in ((1, 32, 48), (3, 64, 32)):
-        slices = torch.nn.functional.interpolate(3 * torch.randn(count, 3, 6, 4), (rows, columns), mode="bilinear")
-        with torch.inference_mode():
-            expected = network(slices)
-        np.testing.assert_allclose(answer(slices), expected, rtol=0, atol=SAME)
 
 
 def test_monais_ckpt_export_of_an_encoder(tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from scanweave.transforms.step import Keys
 class PadPlaned(GeometricStep):
     """Pad rows and columns of (C, row, column, slice) to `size`, the volume in the middle.
 
-    Padded is 0, of `unseen_key` 1: nothing was seen there.
+    Padded is 0, of `unseen_key` 1: nothing was seen there. Rows or columns over `size`, up to `largest` (by default
+    `size`: none), stay as many as they are, for an inferer that works in windows.
 
     Raises
     ------
     InputRefused
-        REGION_TOO_LARGE for a plane that is larger: a network of small regions is not to be asked about whole heads.
+        REGION_TOO_LARGE for a plane over `largest`: a network of small regions is not to be asked about whole heads.
     """
 
     def __init__(
@@ -32,21 +33,23 @@ class PadPlaned(GeometricStep):
         region: str = "region",
         allow_missing_keys: bool = False,
         unseen_key: str = "unseen",
+        largest: int | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.unseen_key = unseen_key
         self.size = size
+        self.largest = size if largest is None else largest
         self.region = region
 
     def plan(self, image: Image) -> dict[str, Any]:
         """How much comes before and after."""
         shape = image.array.shape[1:]
-        if max(shape[:2]) > self.size:
+        if max(shape[:2]) > self.largest:
             found = " x ".join(map(str, shape))
-            message = f"expected a volume around the {self.region}, {self.size} pixels across at most, found {found}"
+            message = f"expected a volume around the {self.region}, {self.largest} pixels across at most, found {found}"
             raise InputRefused(Problem(Code.REGION_TOO_LARGE, message))
-        before = [(self.size - n) // 2 for n in shape[:2]]
-        return {"padding": [(b, self.size - n - b) for b, n in zip(before, shape[:2], strict=True)]}
+        lacking = [max(self.size - n, 0) for n in shape[:2]]
+        return {"padding": [(n // 2, n - n // 2) for n in lacking]}
 
     def forward(self, image: Image, key: Hashable, plan: Plan) -> tuple[Voxels, Affine]:
         """The padded voxels."""

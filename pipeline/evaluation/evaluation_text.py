@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scanweave import RESEARCH_NOTICE
 from scanweave.errors import printable
 from scanweave.pipeline.evaluation.evaluation import OF_EACH, SUMMARIZED, CaseFigures, Evaluation
 from scanweave.pipeline.evaluation.summary import Summary
 
 NONE = "-"
+LISTED = 3
+"""Cases that a warning names."""
 ON_OWN_GRID = "dice_original"
 _HEADINGS = ("case", "Dice", "own grid", "IoU", "HD95", "volume", "missed", "false", "parts")
 
@@ -17,7 +21,7 @@ def evaluation_text(done: Evaluation) -> str:
     rows = [_HEADINGS, *(_row(case) for case in done.cases)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(_HEADINGS))]
     lines = [_aligned(row, widths) for row in rows]
-    lines += [f"warning: {printable(case.name)}: {told}" for case in done.cases for told in case.figures["warnings"]]
+    lines += warnings_of(done.cases)
     dice, all_parts, largest = (done.summaries[name] for name in ("dice", "dice_all", "dice_largest"))
     rule = done.record["settings"]["components"]
     lines += [
@@ -34,6 +38,19 @@ def evaluation_text(done: Evaluation) -> str:
         lines.append(f"results: {done.folder} (evaluation.json, evaluation.csv, dsc.png, overlays/)")
     lines.append(f"{RESEARCH_NOTICE}.")
     return "\n".join(lines)
+
+
+def warnings_of(cases: Sequence[CaseFigures]) -> list[str]:
+    """A line for each case and warning; what several cases have word for word in common is said once."""
+    told: dict[str, list[str]] = {}
+    for case in cases:
+        for warning in case.figures["warnings"]:
+            told.setdefault(warning, []).append(printable(case.name))
+    listed = {text: ", ".join(names[:LISTED]) + (", .." if len(names) > LISTED else "") for text, names in told.items()}
+    where = {
+        text: names[0] if len(names) == 1 else f"{len(names)} cases ({listed[text]})" for text, names in told.items()
+    }
+    return [f"warning: {where[text]}: {text}" for text in told]
 
 
 def _is_segment(name: str) -> bool:

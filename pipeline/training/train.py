@@ -11,7 +11,12 @@ from scanweave.pipeline.bundle import TRAIN_CONFIG, Bundle, build_part, find_bun
 from scanweave.pipeline.network_settings import NetworkSettings, StrPath, expanded
 from scanweave.pipeline.progress import Progress, Stage, silent
 from scanweave.pipeline.training.place import check_free
-from scanweave.pipeline.training.train_record import CROSS_VALIDATION_FILE, cross_validation_record, write_record
+from scanweave.pipeline.training.train_record import (
+    CROSS_VALIDATION_FILE,
+    EVALUATION_FOLDER,
+    cross_validation_record,
+    write_record,
+)
 from scanweave.pipeline.training.train_settings import TrainSettings, overrides_of
 from scanweave.pipeline.training.training_file import training_refusals
 from scanweave.transforms.io.labelled_cases import find_cases
@@ -20,7 +25,7 @@ from scanweave.transforms.io.remarks import quiet
 if TYPE_CHECKING:
     from scanweave.pipeline.evaluation.evaluation import Evaluation
 
-CACHE_FOLDER, EVALUATION_FOLDER = "cache", "evaluation"
+CACHE_FOLDER = "cache"
 _FOLD = "fold_{}"
 
 

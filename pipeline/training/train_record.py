@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from scanweave.pipeline.training.trainer import Trained, Trainer
 
 TRAINING_FILE, CROSS_VALIDATION_FILE = "training.json", "cross_validation.json"
+EVALUATION_FOLDER = "evaluation"
+"""Beside the weights: their figures on those who were held out."""
 
 
 def training_record(
@@ -71,17 +73,32 @@ def trained_text(record: Mapping[str, Any], folder: Path) -> str:
         ]
         return "\n".join([*lines, f"{RESEARCH_NOTICE}."])
     weights = folder / record["weights"]["file"]
+    epochs = record["epochs"]
     dice = record["validation_dice"]
     measured = "" if dice is None else f", Dice {dice:.3f} on the patients that chose the epoch"
     name = record["bundle"]["name"]
     of_bundle = "" if name == DEFAULT_BUNDLE else f"--bundle {name} "
+    evaluate = f"scanweave evaluate --images DIR {of_bundle}--weights {weights}"
     lines = [
-        f"{weights}: {record['epochs']} epochs{measured}",
+        f"{weights}: {epochs} epoch{'' if epochs == 1 else 's'}{measured}",
         f"SHA-256 {record['weights']['sha256']}",
         f"use them: scanweave segment INPUT -o OUT {of_bundle}--weights {weights}",
-        f"measure them on patients they have not seen: scanweave evaluate --images DIR {of_bundle}--weights {weights}",
+        _held_out(folder, record) or f"measure them on patients they have not seen: {evaluate}",
     ]
     return "\n".join([*lines, f"{RESEARCH_NOTICE}."])
+
+
+def _held_out(folder: Path, record: Mapping[str, Any]) -> str:
+    """How good the weights are on the patients that were held out; "" where nobody was, or they were not measured."""
+    from scanweave.pipeline.evaluation.evaluation import EVALUATION_FILE
+
+    try:
+        found = json.loads((folder / EVALUATION_FOLDER / EVALUATION_FILE).read_text())
+    except OSError:
+        return ""
+    if found["weights"]["sha256"] != record["weights"]["sha256"]:  # an earlier training's
+        return ""
+    return f"{len(found['patients'])} held-out cases: mean Dice {found['mean']:.3f}; {folder / EVALUATION_FOLDER}/"
 
 
 def _versions() -> dict[str, str]:

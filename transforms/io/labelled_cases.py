@@ -12,7 +12,7 @@ from typing import Any
 from scanweave.errors import Code, InputRefused, Problem
 from scanweave.transforms.io.files import is_nifti, reachable
 from scanweave.transforms.io.find_study import StudyRequest
-from scanweave.transforms.io.slice_files import is_slice
+from scanweave.transforms.io.slice_files import is_slice, slice_form
 from scanweave.transforms.io.slice_names import MASK_ENDING
 
 LABEL = "label"
@@ -25,8 +25,8 @@ _PAIRED_FOLDERS = (("images", "labels"), ("image", "label"), ("img", "label"))
 class Case:
     """One study with its mask: a NIfTI file or picture of its own (`label`), or the masks among the slices (None).
 
-    `name` is the case's path below the folder, `patient` the first part of it, or of a numbered picture's name: what a
-    split must keep together.
+    `name` is the case's path below the folder, or what the names of its pictures share; `patient` the first part of it,
+    or of a numbered picture's name: what a split must keep together.
     """
 
     name: str
@@ -43,7 +43,9 @@ class Case:
     def files(self) -> tuple[Path, ...]:
         """The files (or the folder) that the case is read from."""
         roles = tuple(Path(value) for value in self.request.inputs.values())
-        own = (self.request.path,) if self.request.path else ()
+        path = self.request.path
+        named = [path / name for name in self.request.files] if path else []
+        own = tuple(named or ([path] if path else []))
         return (*own, *roles, *((self.label,) if self.label else ()))
 
 
@@ -52,6 +54,7 @@ def find_cases(root: Path, roles: Sequence[str]) -> tuple[Case, ...]:
 
     Layouts: `<patient>/<patient>_<n>.tif` with `..._mask.tif`; folders that hold `<role>.nii.gz` and
     `label.nii.gz`; `images/` + `labels/` with NIfTI files or pictures of one name (or `image`/`img` + `label`).
+    Of the latter those called `<patient>_<n>` are one case, unless their sizes differ or all would be one patient's.
 
     Raises
     ------
@@ -94,10 +97,27 @@ def _paired(images: Path, labels: Path) -> list[Case]:
         message = f"expected a mask of its name in {labels.name}/ ({len(missing)} of {len(files)} images have none)"
         raise InputRefused(Problem(Code.MISSING_LABEL, message, missing[0].name))
     patients = _patients([_stem(path) for path in files]) if all(map(is_slice, files)) else {}
-    return [
-        Case(stem, patients.get(stem, stem), StudyRequest(path), by_stem[stem])
-        for path, stem in ((path, _stem(path)) for path in files)
-    ]
+    by_patient: dict[str, list[Path]] = {}
+    for path in files:
+        by_patient.setdefault(patients.get(_stem(path), _stem(path)), []).append(path)
+    cases = []
+    for patient, own in by_patient.items():
+        if patient not in by_stem and _of_one_size(own):
+            cases.append(_volume(patient, [*own, *(by_stem[_stem(path)] for path in own)], images.parent))
+        else:
+            cases += [Case(_stem(path), patient, StudyRequest(path), by_stem[_stem(path)]) for path in own]
+    return cases
+
+
+def _volume(patient: str, files: Sequence[Path], root: Path) -> Case:
+    """The pictures of a patient and their masks as one volume, which is normalised and judged as a whole."""
+    return Case(patient, patient, StudyRequest(root, files=tuple(str(file.relative_to(root)) for file in files)))
+
+
+def _of_one_size(pictures: Sequence[Path]) -> bool:
+    """Broken ones do not count: who reads the volume refuses them by name."""
+    forms = [slice_form(path) for path in pictures]
+    return len({(form.rows, form.columns) for form in forms if not isinstance(form, Problem)}) <= 1
 
 
 def _patients(stems: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 // --- begin, begin again, give up
 
 const CURSOR_COLOUR = [0.38, 0.75, 0.89, 1];
+const CURSOR = { width: 0.7, head: 240 }; // mm: the lines on a volume as long as a head, thinner on a shorter one
 const FACING = [200, 12]; // azimuth and elevation of the 3-D view, degrees: from the front and a little above
 const RENDER_SCALE = 1.4;
 
@@ -16,7 +17,7 @@ async function start() {
   document.getElementById("viewer").hidden = false;
   byId("off").hidden = true;
   nv = new globalThis.niivue.Niivue({
-    logLevel: "error", loadingText: "", backColor: [0, 0, 0, 1], crosshairColor: CURSOR_COLOUR, crosshairWidth: 0.7,
+    logLevel: "error", loadingText: "", backColor: [0, 0, 0, 1], crosshairColor: CURSOR_COLOUR,
     crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.85, 0.87, 0.9, 1], isRadiologicalConvention: true,
     sagittalNoseLeft: true, showAllOrientationMarkers: true, dragAndDropEnabled: false, dragMode: 0,
     clipPlaneColor: [0, 0, 0, 0],
@@ -26,10 +27,17 @@ async function start() {
   await readLayers();
   nv.addVolume(images.get(shown));
   nv.addVolume(images.get(PROBABILITY));
+  sizeCursor(images.get(shown).hdr);
   if (images.has(MASK)) addMask();
   nv.onLocationChange = showPlace;
   listen();
   reset();
+}
+
+// Lines that suit a head would hide a small region.
+function sizeCursor({ dims, pixDims }) {
+  const longest = Math.max(...[1, 2, 3].map((axis) => dims[axis] * pixDims[axis]));
+  nv.opts.crosshairWidth = CURSOR.width * Math.min(longest / CURSOR.head, 1);
 }
 
 async function readLayers() {
