@@ -43,6 +43,12 @@ class Figures:
 _CHANNELS = {"in_channels": 3, "out_channels": 1}
 NETWORKS = (
     Listed("bn_unet", "scanweave.networks.bn_unet.BNUNet", {**_CHANNELS, "features": 32}, "16*n"),
+    Listed(
+        "unet_1505",
+        "scanweave.networks.unet_1505.UNet1505",
+        {"in_channels": 3, "classes": 2, "features": 64, "padded": True},
+        "16*n",
+    ),
     # Each other network is a line here; scripts/network-figures then measures it.
     *(
         Listed(name, "scanweave.networks.encoders.EncoderUNet", {"encoder": name, **_CHANNELS}, f"{MULTIPLE}*n")

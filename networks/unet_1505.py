@@ -46,6 +46,7 @@ class UNet1505(nn.Module):
     ) -> None:
         super().__init__()
         self.padded = padded
+        self.crops = CROPS  # TorchScript knows no globals
         one, two, four, eight, sixteen = (features * factor for factor in (1, 2, 4, 8, 16))
         block = partial(_block, padding=int(padded), batch_norm=batch_norm)
         self.encoder1 = block(in_channels, one)
@@ -73,23 +74,28 @@ class UNet1505(nn.Module):
         ValueError
             For H or W that the network cannot take.
         """
-        if not (torch.compiler.is_compiling() or torch.jit.is_tracing()):  # sizes are unknown to an export
-            for size in x.shape[-2:]:
-                output_size(size, self.padded)
+        if not torch.jit.is_scripting():
+            self._check(x)
         encoded1 = self.encoder1(x)
         encoded2 = self.encoder2(self.pool(encoded1))
         encoded3 = self.encoder3(self.pool(encoded2))
         encoded4 = self.dropout(self.encoder4(self.pool(encoded3)))
         deep = self.dropout(self.bottleneck(self.pool(encoded4)))
-        deep = self.decoder4(self._beside(self.upconv4(deep), encoded4, CROPS[3]))
-        deep = self.decoder3(self._beside(self.upconv3(deep), encoded3, CROPS[2]))
-        deep = self.decoder2(self._beside(self.upconv2(deep), encoded2, CROPS[1]))
-        deep = self.decoder1(self._beside(self.upconv1(deep), encoded1, CROPS[0]))
+        deep = self.decoder4(self._beside(self.upconv4(deep), encoded4, self.crops[3]))
+        deep = self.decoder3(self._beside(self.upconv3(deep), encoded3, self.crops[2]))
+        deep = self.decoder2(self._beside(self.upconv2(deep), encoded2, self.crops[1]))
+        deep = self.decoder1(self._beside(self.upconv1(deep), encoded1, self.crops[0]))
         return self.conv(deep)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Probabilities, 0..1, without the background's."""
         return torch.softmax(self.logits(x), dim=1)[:, 1:]
+
+    def _check(self, x: torch.Tensor) -> None:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # sizes are unknown to an export
+            return
+        for size in x.shape[-2:]:
+            output_size(size, self.padded)
 
     def _beside(self, deep: torch.Tensor, encoded: torch.Tensor, crop: int) -> torch.Tensor:
         """Both in one; `crop` is a number, not what the sizes say, for the sake of exports with sizes left open."""

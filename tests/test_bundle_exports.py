@@ -13,7 +13,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from cell_pictures import cells_and_picture
 from conftest import REPOSITORY
+from PIL import Image
 from studies import run, tree
 
 from scanweave import RESEARCH_NOTICE, __version__
@@ -23,7 +25,11 @@ from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE, TRAIN_CON
 
 pytest_plugins = ["study_fixtures"]
 
-BUNDLES = {"flair_abnormality": ("small_study", "dicom-seg,probability"), "hippocampus": ("small_t1", "probability")}
+BUNDLES = {
+    "flair_abnormality": ("small_study", "dicom-seg,probability"),
+    "hippocampus": ("small_t1", "probability"),
+    "membranes": ("small_picture", "png"),
+}
 """Each shipped bundle with the fixture of an input, and what is written of it."""
 LARGEST_BYTES = 25_000_000
 FRAMEWORKS = {"monai": "monai", "torch": "pytorch", "numpy": "numpy"}
@@ -83,6 +89,14 @@ def small_t1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     smooth = torch.nn.functional.interpolate(noise, (34, 48, 6), mode="trilinear")[0, 0].numpy()
     path = tmp_path_factory.mktemp("small_t1") / "t1.nii.gz"
     nib.save(nib.Nifti1Image((1000 * smooth).astype(np.int16), np.eye(4)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up cells."""
+    path = tmp_path_factory.mktemp("small_picture") / "made.png"
+    Image.fromarray(cells_and_picture(70, 90, seed=1, cells=12)[1]).save(path)
     return path
 
 

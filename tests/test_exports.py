@@ -21,6 +21,7 @@ from scanweave.networks.bn_unet import BNUNet
 from scanweave.networks.encoders import EncoderUNet
 from scanweave.networks.export import SAME, Size, check_same, onnx_bytes, onnx_run, torchscript_bytes
 from scanweave.networks.mirror_average import MirrorAverage
+from scanweave.networks.unet_1505 import UNet1505
 from scanweave.pipeline.bundle import INFERENCE_CONFIG, METADATA_FILE
 
 pytest_plugins = ["study_fixtures"]
@@ -28,6 +29,7 @@ pytest_plugins = ["study_fixtures"]
 NETWORKS: dict[str, tuple[Callable[[], torch.nn.Module], int, int]] = {
     "bn_unet": (lambda: BNUNet(3, 1, 4), 3, 16),
     "mirrored": (lambda: MirrorAverage(BNUNet(1, 2, 4)), 1, 16),
+    "unet_1505": (lambda: UNet1505(1, 3, 4, padded=True, batch_norm=True), 1, 16),
     "resnet18": (lambda: EncoderUNet("resnet18"), 3, 32),
     "resnet50": (lambda: EncoderUNet("resnet50", 1, 2), 1, 32),
     "efficientnet-b0": (lambda: EncoderUNet("efficientnet-b0", 4, 1), 4, 32),

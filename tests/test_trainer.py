@@ -24,6 +24,7 @@ from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Phase, Recipe
 from scanweave.pipeline.training.trainer import BEST_FILE, Trainer
 from scanweave.pipeline.training.training_data import SplitSettings, TrainingData
+from scanweave.pipeline.training.validation import Validation
 from scanweave.pipeline.training.volumes import TrainingVolume
 from scanweave.transforms.io.find_study import StudyRequest
 from scanweave.transforms.io.labelled_cases import Case
@@ -186,6 +187,23 @@ def test_batches_are_shared_by_all_processes_or_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 processes"):
         trainer(tmp_path, ranks=Ranks(0, 3)).run()
     assert not (tmp_path / "out").exists()
+
+
+def test_windows_that_the_network_cannot_take_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    made = trainer(tmp_path, replace(RECIPE, phases=(replace(FINE, size=(24, 20)),)))
+    with pytest.raises(UsageError, match="windows of 24x20") as refusal:
+        made.run()
+    assert refusal.value.code == Code.USAGE and not (tmp_path / "out").exists()
+    assert not made.dataset.loaded  # type: ignore[attr-defined]
+
+
+def test_another_threshold_chooses_other_weights(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    other = trainer(tmp_path, resume=True)
+    other.validation = Validation(threshold=0.3)
+    with pytest.raises(UsageError, match="validation") as refusal:
+        other.run()
+    assert refusal.value.code == Code.TRAINING_MISMATCH
 
 
 def test_processes_have_as_many_slices_each(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanweave.errors import Code, InputRefused, UsageError
+from scanweave.pipeline.overlap_tile import OverlapTile
 from scanweave.pipeline.training.average import Average
 from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Phase, Recipe
 from scanweave.pipeline.training.slices import LesionSampler, SliceDataset
 from scanweave.pipeline.training.splits import split_patients
-from scanweave.pipeline.training.validation import mean_dice
+from scanweave.pipeline.training.validation import Validation
 from scanweave.pipeline.training.volumes import TrainingVolume
 
 CPU = torch.device("cpu")
@@ -243,18 +244,40 @@ def shown(found: tuple[int, int], truth: tuple[int, int], slices: int = 20) -> T
 )  # fmt: skip
 def test_dice_by_hand(found: tuple[int, int], truth: tuple[int, int], dice: float) -> None:
     volumes = [shown(found, truth)]
-    assert mean_dice(Marks(), volumes, PHASES[1], _no_autocast(), CPU) == pytest.approx(dice)
+    assert Validation().mean_dice(Marks(), volumes, PHASES[1], _no_autocast(), CPU) == pytest.approx(dice)
     both = [*volumes, shown((0, 4), (0, 4), slices=3)]
-    assert mean_dice(Marks(), both, PHASES[1], _no_autocast(), CPU) == pytest.approx((dice + 1) / 2), (
+    assert Validation().mean_dice(Marks(), both, PHASES[1], _no_autocast(), CPU) == pytest.approx((dice + 1) / 2), (
         "volumes count alike"
     )
 
 
 def test_validation_is_at_the_resolution_of_the_phase() -> None:
     network = Marks()
-    assert mean_dice(network, [shown((0, 8), (4, 12))], PHASES[0], _no_autocast(), CPU) == pytest.approx(0.5, abs=0.05)
+    assert Validation().mean_dice(network, [shown((0, 8), (4, 12))], PHASES[0], _no_autocast(), CPU) == pytest.approx(
+        0.5, abs=0.05
+    )
     assert {size[1:] for size in network.sizes} == {(3, 8, 8)}
     assert sum(size[0] for size in network.sizes) == 20, "every slice once"
+
+
+class Unpadded(torch.nn.Module):
+    """What `Marks` finds, without the border that it needs."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return 0.5 * (image[:, :1, 4:-4, 4:-4] > 0.5).float()
+
+
+def test_validation_by_the_bundles_own_inferer_and_threshold() -> None:
+    """A network that takes off a border: at its own size the mask would be stretched over the volume."""
+    volumes = [shown((0, 6), (0, 6), slices=3)]
+    tiles = OverlapTile(roi_size=(16, 16), margin=4)
+
+    def dice(validation: Validation) -> float:
+        return validation.mean_dice(Unpadded(), volumes, PHASES[1], _no_autocast(), CPU)
+
+    assert dice(Validation(tiles, threshold=0.5)) == 1
+    assert dice(Validation(tiles, threshold=0.51)) == 0, "a probability of a half is not enough"
+    assert dice(Validation(threshold=0.3)) < 0.95
 
 
 def _no_autocast() -> torch.autocast:

@@ -17,6 +17,8 @@ SUMMARIZED = ("dice", "iou", "hd95", "volume_error_percent", "dice_original", "h
               "dice_largest")  # fmt: skip
 OF_EACH = "dice_"
 """Figures of each segment, where there are several, begin so."""
+OF_CELLS = ("pixel_error", "adapted_rand_error")
+"""Of bundles that tell cells apart."""
 DISTANCES = ("hd95", "hd95_original")
 ABSOLUTE_ERROR = "absolute_volume_error_percent"
 """Errors of either sign cancel in a mean; their sizes do not."""
@@ -69,7 +71,8 @@ def summaries_of(cases: Sequence[CaseFigures]) -> dict[str, Summary]:
     one_unit = len({case.figures["hd95_unit"] for case in cases}) == 1
     found = {}
     of_each = [name for name in cases[0].figures if name.startswith(OF_EACH) and name not in SUMMARIZED]
-    for name in (*SUMMARIZED, *of_each):
+    of_cells = [name for name in OF_CELLS if name in cases[0].figures]
+    for name in (*SUMMARIZED, *of_each, *of_cells):
         comparable = one_unit or name not in DISTANCES
         found[name] = summarize([case.figures[name] if comparable else None for case in cases], patients)
     errors = [case.figures["volume_error_percent"] for case in cases]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scanweave import RESEARCH_NOTICE
 from scanweave.errors import printable
-from scanweave.pipeline.evaluation.evaluation import OF_EACH, SUMMARIZED, CaseFigures, Evaluation
+from scanweave.pipeline.evaluation.evaluation import OF_CELLS, OF_EACH, SUMMARIZED, CaseFigures, Evaluation
 from scanweave.pipeline.evaluation.summary import Summary
 
 NONE = "-"
@@ -33,6 +33,8 @@ def evaluation_text(done: Evaluation) -> str:
     ]
     each = [name.removeprefix(OF_EACH) for name in done.summaries if name.startswith(OF_EACH) and _is_segment(name)]
     lines += [f"{name}: mean Dice {_number(done.summaries[OF_EACH + name].mean)}" for name in each]
+    cells = {name: done.summaries[name].mean for name in OF_CELLS if name in done.summaries}
+    lines += [f"{name.replace('_', ' ')}: mean {_number(mean)}" for name, mean in cells.items()]
     lines += [f"warning: {told}" for told in done.record["warnings"]]
     if done.folder:
         lines.append(f"results: {done.folder} (evaluation.json, evaluation.csv, dsc.png, overlays/)")

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from scanweave.pipeline.progress import Progress, Stage
-from scanweave.pipeline.training.augment.augment import Augment
+from scanweave.pipeline.training.augment.augmentation import Augmentation
 from scanweave.pipeline.training.learner import Learner
 from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Recipe
@@ -25,7 +25,7 @@ class Epochs:
     """
 
     def __init__(
-        self, learner: Learner, dataset: SliceDataset, augment: Augment, recipe: Recipe, ranks: Ranks, workers: int
+        self, learner: Learner, dataset: SliceDataset, augment: Augmentation, recipe: Recipe, ranks: Ranks, workers: int
     ) -> None:
         self.learner, self.augment, self.recipe, self.ranks = learner, augment, recipe, ranks
         count = recipe.epoch_slices or len(dataset)
@@ -52,8 +52,8 @@ class Epochs:
             part = recipe.work(done * recipe.epochs)
             progress(Stage(TRAIN_STEP, state.epoch + 1, recipe.epochs, part, _reached(state)))
             moved = {key: value.to(self.learner.device, non_blocking=True) for key, value in batch.items()}
-            image, label = self.augment(moved, phase.size, phase.pixel, self._seed(state))
-            losses.append(self.learner.step(image, label, recipe.rate(done), state.steps))
+            image, target = self.augment(moved, phase.size, phase.pixel, self._seed(state))
+            losses.append(self.learner.step(image, target, recipe.rate(done), state.steps))
             state.batch, state.steps = state.batch + 1, state.steps + 1
             if time.monotonic() - written > recipe.checkpoint_seconds:
                 note()

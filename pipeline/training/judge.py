@@ -8,14 +8,14 @@ from scanweave.pipeline.training.learner import Learner
 from scanweave.pipeline.training.ranks import Ranks
 from scanweave.pipeline.training.recipe import Recipe
 from scanweave.pipeline.training.state import TrainingState, write_whole
-from scanweave.pipeline.training.validation import mean_dice
+from scanweave.pipeline.training.validation import Validation
 from scanweave.pipeline.training.volumes import TrainingVolume
 
 BEST_FILE = "best.pt"
 
 
 class Judge:
-    """Validates the moving average of the weights on `validation`, and keeps the best in `folder`/best.pt.
+    """Validates the moving average of the weights on `volumes`, and keeps the best in `folder`/best.pt.
 
     With nobody to validate, the last are the best. Dice at half resolution and at full do not compare: the phase of
     the last epoch alone chooses.
@@ -25,11 +25,13 @@ class Judge:
         self,
         learner: Learner,
         recipe: Recipe,
-        validation: tuple[TrainingVolume, ...],
+        volumes: tuple[TrainingVolume, ...],
         folder: Path,
         ranks: Ranks,
+        validation: Validation | None = None,
     ) -> None:
-        self.learner, self.recipe, self.validation = learner, recipe, validation
+        self.learner, self.recipe, self.volumes = learner, recipe, volumes
+        self.validation = validation or Validation()
         self.folder = folder
         self.ranks = ranks
 
@@ -48,13 +50,14 @@ class Judge:
 
     def _dice(self, epoch: int) -> float | None:
         due = epoch + 1 == self.recipe.epochs or (epoch + 1) % self.recipe.validate_every == 0
-        if not (due and self.validation and self.ranks.first):
+        if not (due and self.volumes and self.ranks.first):
             return None
         phase, learner = self.recipe.phase(epoch), self.learner
-        return mean_dice(learner.average.network, self.validation, phase, learner.autocast, learner.device)
+        network = learner.average.network
+        return self.validation.mean_dice(network, self.volumes, phase, learner.autocast, learner.device)
 
     def _keep(self, state: TrainingState, dice: float | None) -> None:
-        better = not self.validation if dice is None else dice > state.best_dice
+        better = not self.volumes if dice is None else dice > state.best_dice
         if better:
             state.best_dice, state.best_epoch = state.best_dice if dice is None else dice, state.epoch
             write_whole(self.learner.average.network.state_dict(), self.folder / BEST_FILE)

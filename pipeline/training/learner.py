@@ -41,7 +41,7 @@ def training_precision(precision: str, device: torch.device) -> str:
 
 
 class Learner:
-    """Trains `network`, whose `logits` give the values before its sigmoid, by `loss` of logits and numbers of labels.
+    """Trains `network`, whose `logits` give the values before its sigmoid (or softmax), by `loss` of logits and target.
 
     `ema` is the decay, per step, of the moving average of the weights, which is what is validated and kept;
     `gradient_clip` the largest norm of a gradient. `settings` has all of it for the record.
@@ -76,17 +76,17 @@ class Learner:
         self.autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
 
-    def step(self, image: torch.Tensor, label: torch.Tensor, rate: float, number: int) -> torch.Tensor:
+    def step(self, image: torch.Tensor, target: torch.Tensor, rate: float, number: int) -> torch.Tensor:
         """One step, the training's `number`th, at a learning rate; the loss, on the device.
 
-        `image` is (B, C, rows, columns), `label` (B, 1, rows, columns).
+        `image` is (B, C, rows, columns), `target` (B, any, rows, columns), as the augmentation makes both.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.train()
         with self.autocast:
             logits = self.inferer(image.contiguous(memory_format=torch.channels_last), self.model)
-        loss = self.loss(logits.float(), label)
+        loss = self.loss(logits.float(), target)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -95,6 +95,11 @@ class Learner:
         self.scaler.update()
         self.average.update(self.network, number)
         return loss.detach()
+
+    @torch.inference_mode()
+    def check_size(self, channels: int, size: tuple[int, int]) -> None:
+        """Whether the network can take such windows: RuntimeError or ValueError where it cannot."""
+        self.average.network(torch.zeros(1, channels, *size, device=self.device))
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Everything that a step changes."""

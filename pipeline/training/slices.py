@@ -15,8 +15,9 @@ Sample = dict[str, torch.Tensor]
 class SliceDataset(Dataset[Sample]):
     """Each slice of each volume as `image` (channel, 3, row, column), the slice between its two neighbours.
 
-    With it `label` (row, column) and the volume's `low` and `high` (channel). The first and the last slice of a volume
-    are neighbours only, as in the published training: often they are half empty. `areas` are those of the labels.
+    With it `label` and, where the volumes have one, `weight` (row, column), and the volume's `low` and `high`
+    (channel). The first and the last slice of a volume are neighbours only, as in the published training: often they
+    are half empty. `areas` are those of the labels.
     """
 
     def __init__(self, volumes: Sequence[TrainingVolume]) -> None:
@@ -35,7 +36,8 @@ class SliceDataset(Dataset[Sample]):
         volume = self.volumes[number]
         around = [max(at - 1, 0), at, min(at + 1, len(volume.image) - 1)]
         image = volume.image[around].transpose(0, 1)
-        return {"image": image, "label": volume.label[at], "low": volume.low, "high": volume.high}
+        weight = {} if volume.weight is None else {"weight": volume.weight[at]}
+        return {"image": image, "label": volume.label[at], "low": volume.low, "high": volume.high, **weight}
 
 
 def _drawn_slices(count: int) -> range:

@@ -12,7 +12,7 @@ import torch
 from scanweave.errors import Code, EnvironmentFailure, InputRefused, Problem, UsageError
 from scanweave.pipeline.progress import Progress, silent
 from scanweave.pipeline.switch import switch
-from scanweave.pipeline.training.augment.augment import Augment
+from scanweave.pipeline.training.augment.augmentation import Augmentation
 from scanweave.pipeline.training.epochs import Epochs
 from scanweave.pipeline.training.input_reference import input_reference
 from scanweave.pipeline.training.journal import Journal
@@ -25,6 +25,7 @@ from scanweave.pipeline.training.slices import SliceDataset
 from scanweave.pipeline.training.state import TrainingState
 from scanweave.pipeline.training.training_data import TrainingData
 from scanweave.pipeline.training.training_file import training_refusals
+from scanweave.pipeline.training.validation import Validation
 from scanweave.pipeline.training.volumes import TrainingVolume
 
 REFERENCE_FILE = "input_reference.json"
@@ -49,7 +50,7 @@ class Trainer:
         self,
         learner: Learner,
         dataset: TrainingData,
-        augment: Augment,
+        augment: Augmentation,
         recipe: Recipe,
         max_epochs: int,
         output_dir: Path,
@@ -57,8 +58,10 @@ class Trainer:
         workers: int = 0,
         ranks: Ranks | None = None,
         labels: int = 1,
+        validation: Validation | None = None,
     ) -> None:
         self.labels = labels
+        self.validation = validation or Validation()
         self.learner, self.dataset, self.augment = learner, dataset, augment
         self.recipe, self.max_epochs = recipe, max_epochs
         self.folder = Path(output_dir)
@@ -74,11 +77,13 @@ class Trainer:
         InputRefused
             OUTPUT_EXISTS for a training that is there and not to be resumed.
         UsageError
-            TRAINING_MISMATCH where it was begun with other settings or data; USAGE for batches too small to be shared.
+            TRAINING_MISMATCH where it was begun with other settings or data; USAGE for batches too small to be shared
+            and for windows that the network cannot take.
         EnvironmentFailure
             DISK_FULL, OUTPUT_UNWRITABLE; NOT_FINITE_OUTPUT for a training that diverges.
         """
         self._check_batches()
+        self._check_windows()
         identity = self._identity()
         with training_refusals(self.folder):
             check_free(self.folder, self.resume)
@@ -96,7 +101,7 @@ class Trainer:
         slices = SliceDataset(train)
         self._check_labels(train)
         epochs = Epochs(self.learner, slices, self.augment, self.recipe, self.ranks, self.workers)
-        judge = Judge(self.learner, self.recipe, validation, self.folder, self.ranks)
+        judge = Judge(self.learner, self.recipe, validation, self.folder, self.ranks, self.validation)
         journal = Journal(self.folder, state.epoch) if self.ranks.first else None
         while not state.finished:
             epochs.run(state, lambda: self._write(state), progress)
@@ -131,6 +136,16 @@ class Trainer:
                 message = f"expected batches that {self.ranks.count} processes share evenly, got {phase.batch} slices"
                 raise UsageError(Problem(Code.USAGE, message))
 
+    def _check_windows(self) -> None:
+        """Before hours of preprocessing."""
+        for phase in self.recipe.phases:
+            try:
+                self.learner.check_size(len(self.dataset.roles), phase.size)
+            except (RuntimeError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                message = f"the network cannot take the recipe's windows of {phase.size[0]}x{phase.size[1]}: {reason}"
+                raise UsageError(Problem(Code.USAGE, message)) from error
+
     def _restored(self, identity: dict[str, str]) -> TrainingState:
         state = TrainingState.read(self.folder, identity)
         try:
@@ -144,6 +159,7 @@ class Trainer:
         """Hashes of what a training begins with, by the words that tell a user what is different."""
         told = {
             "recipe": self.recipe,
+            "validation": self.validation.settings,
             "loss or optimizer": self.learner.settings,
             "initial weights or network": self.learner.fingerprint(),
             "augmentation": self.augment.settings,

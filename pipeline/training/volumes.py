@@ -21,6 +21,7 @@ from scanweave.pipeline.progress import Progress, Stage
 from scanweave.pipeline.training.fingerprints import state_of
 from scanweave.pipeline.training.stages import CACHE_STEP
 from scanweave.pipeline.training.training_file import training_file, training_refusals
+from scanweave.transforms.image import Image
 from scanweave.transforms.io.labelled_cases import Case
 
 
@@ -30,7 +31,7 @@ class TrainingVolume:
 
     `image` (slice, channel, row, column) float16 as the network gets it, `label` (slice, row, column) uint8, 0 or the
     number of a label. `low` and `high` (channel) are the image's least and largest value: background, and the brightest
-    tissue.
+    tissue. `weight` (slice, row, column) float16 is how much each pixel counts; None where all count alike.
     """
 
     name: str
@@ -39,15 +40,25 @@ class TrainingVolume:
     label: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
+    weight: torch.Tensor | None = None
 
 
 class ToTrainingVolumed:
-    """The last step before the cache: `image` (C, i, j, k) and `label` (1, i, j, k) to plain tensors, slices first."""
+    """The last step before the cache: `image` (C, i, j, k), `label` and, where there is one, `weight` (1, i, j, k) to
+    plain tensors, slices first."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = torch.from_numpy(data["image"].array).permute(3, 0, 1, 2)
-        label = torch.from_numpy(data["label"].array[0]).permute(2, 0, 1)
-        return {"image": image.half().contiguous(), "label": label.round().to(torch.uint8).contiguous()}
+        label = _slices_first(data["label"])
+        label = label.round().to(torch.uint8).contiguous()
+        tensors: dict[Hashable, Any] = {"image": image.half().contiguous(), "label": label}
+        if "weight" in data:
+            tensors["weight"] = _slices_first(data["weight"]).half().contiguous()
+        return tensors
+
+
+def _slices_first(image: Image) -> torch.Tensor:
+    return torch.from_numpy(image.array[0]).permute(2, 0, 1)
 
 
 def load_volumes(
@@ -90,7 +101,7 @@ def _volume(case: Case, preprocessing: Compose, file: Path) -> TrainingVolume:
             torch.save(tensors, stream)
     image = tensors["image"]
     low, high = (extreme.float() for extreme in (image.amin(dim=(0, 2, 3)), image.amax(dim=(0, 2, 3))))
-    return TrainingVolume(case.name, case.patient, image, tensors["label"], low, high)
+    return TrainingVolume(case.name, case.patient, image, tensors["label"], low, high, tensors.get("weight"))
 
 
 def _stored(file: Path) -> dict[str, Any] | None:

@@ -6,16 +6,39 @@ arXiv 1505.04597, equation 2.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from scanweave.transforms.image import Image
+
 Weights = npt.NDArray[np.float32]
 """(H, W)."""
 NIL = 6.0
 """Where both distances together are as many sigma, the term is under 2e-8 of w0, and is left out."""
+
+
+class WeightMapd:
+    """Add `name` (1, row, column, slice), float32: `weight_map` of each slice of `key`, whose labels are one mask.
+
+    Each volume's classes count alike, whatever share of it they have; in the paper, those of the whole training set.
+    """
+
+    def __init__(self, key: str = "label", name: str = "weight", w0: float = 10.0, sigma: float = 5.0) -> None:
+        self.key = key
+        self.name = name
+        self.w0 = w0
+        self.sigma = sigma
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        label: Image = data[self.key]
+        inside = label.array[0].round() > 0
+        classes = balance(inside)
+        planes = [weight_map(inside[..., k], self.w0, self.sigma, classes) for k in range(inside.shape[-1])]
+        return {**data, self.name: label.with_array(np.stack(planes, axis=-1)[None])}
 
 
 def weight_map(

@@ -19,6 +19,7 @@ MAX_VALUES = 2**29
 """Of a study, all channels together: 2 GiB as float32, 2,730 slices of 256 x 256 RGB. More is no MR study."""
 LISTED = 5
 """Numbers that a warning names."""
+SINGLE_SLICE = "a single slice: the network was trained on whole volumes, whose brightness one slice lacks"
 _WITH_COLOUR = {Pixels.COLOUR, Pixels.GRAY, Pixels.BILEVEL}
 """What may stand in one folder of RGB slices: programs store a colourless picture as gray, a black one as 1-bit."""
 _WITH_GRAY = {Pixels.GRAY, Pixels.BILEVEL}
@@ -115,7 +116,7 @@ def _remarks(stack: SliceStack) -> tuple[str, ...]:
     """What the reader of a result must know of the slices."""
     remarks = []
     if len(stack.slices) == 1:
-        remarks.append("a single slice: the network was trained on whole volumes, whose brightness one slice lacks")
+        remarks.append(SINGLE_SLICE)
     missing = missing_numbers(stack.numbers)
     if missing:
         listed = ", ".join(map(str, missing[:LISTED])) + (", .." if len(missing) > LISTED else "")

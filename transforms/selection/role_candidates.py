@@ -56,7 +56,7 @@ class Context:
     def showing(self, weighting: str) -> list[Candidate]:
         """The free series of a weighting that no rule of the site speaks of."""
         unruled = [item for item in self.free if item.series.label not in self.ruled]
-        return [item for item in unruled if item.nature.weighting is WEIGHTING_OF[weighting]]
+        return [item for item in unruled if item.nature.weighting is WEIGHTING_OF.get(weighting)]
 
     def ruled_for(self, role: str) -> list[Candidate]:
         """The free series that a rule of the site gives `role`."""

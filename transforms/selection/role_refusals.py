@@ -38,7 +38,7 @@ def missing(role: Role, series: Sequence[Series], natures: Mapping[str, SeriesNa
     short = [item for item in series if _short_of_slices(item, role, natures[item.label])]
     if short:
         return [Problem(Code.TOO_FEW_SLICES, natures[s.label].evidence[0], f"series {s.label}") for s in short]
-    wanted = WEIGHTING_OF[role.rule.weighting]
+    wanted = WEIGHTING_OF.get(role.rule.weighting, "picture")
     contrast = {"given": " with contrast", "none": " without contrast", "any": ""}[role.rule.contrast]
     looked = f"{len(series)} series looked at" if series else "no series"
     found = _found_instead(series, natures)
@@ -48,7 +48,7 @@ def missing(role: Role, series: Sequence[Series], natures: Mapping[str, SeriesNa
 
 def _short_of_slices(series: Series, role: Role, nature: SeriesNature) -> bool:
     would_be = describe_but_for_slices(facts_of(series)).weighting
-    return nature.excluded_reason == FEW_SLICES and would_be is WEIGHTING_OF[role.rule.weighting]
+    return nature.excluded_reason == FEW_SLICES and would_be is WEIGHTING_OF.get(role.rule.weighting)
 
 
 def _found_instead(series: Sequence[Series], natures: Mapping[str, SeriesNature]) -> str:

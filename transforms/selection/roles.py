@@ -9,7 +9,7 @@ from typing import Any
 
 from scanweave.errors import Code, EnvironmentFailure, Problem
 
-WEIGHTINGS = ("flair", "t1", "t2")
+WEIGHTINGS = ("flair", "t1", "t2", "none")
 CONTRASTS = ("none", "given", "any")
 SHORT_OPTIONS = ("pre", "flair", "post")
 """Roles that have a command-line option of their own; the others are given as --input ROLE=UID."""
@@ -21,7 +21,10 @@ _RULE_KEYS = {"weighting", "contrast"}
 
 @dataclass(frozen=True)
 class Rule:
-    """What a series must show: "flair", "t1" or "t2"; contrast agent "none", "given" or "any"."""
+    """What a series must show: "flair", "t1" or "t2"; contrast agent "none", "given" or "any".
+
+    The weighting "none" is what no MR series shows: such a role is a picture, or given by hand.
+    """
 
     weighting: str
     contrast: str = "any"

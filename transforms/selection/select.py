@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from scanweave.errors import Code, InputRefused, Problem, UsageError
 from scanweave.transforms.io.series import Series
+from scanweave.transforms.io.slice_index import SINGLE_SLICE
 from scanweave.transforms.selection.role_candidates import (
     Candidate,
     Context,
@@ -88,9 +89,14 @@ def assign_roles(
     if problems:
         raise InputRefused(problems)
     assigned = {role.name: decided[role.name] for role in roles}
-    used = [choice.series for choice in assigned.values() if choice.series]
-    warnings += dict.fromkeys(remark for item in used for remark in item.remarks)
+    warnings += dict.fromkeys(remark for role in roles for remark in _remarks(role, assigned[role.name].series))
     return Selection(assigned, tuple(warnings), natures, tuple(item.label for item in sorted(series, key=_when)))
+
+
+def _remarks(role: Role, series: Series | None) -> list[str]:
+    """What its reader said of a series; a picture is whole by itself."""
+    said = series.remarks if series else ()
+    return [remark for remark in said if not (role.rule.weighting == "none" and remark == SINGLE_SLICE)]
 
 
 def _check_chosen(chosen: Mapping[str, Series], roles: Sequence[Role]) -> None:
