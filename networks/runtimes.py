@@ -52,7 +52,8 @@ def load_network(
 
     `choose` decides who computes and in which numbers. An exported file serves where it was made from these weights:
     it computes the same in three quarters of the time, and PyTorch, which `definition` would import, takes two CPU
-    seconds to load. With `mirror` a `MirrorAverage`.
+    seconds to load. With `mirror` a `MirrorAverage`. Where the weights are still to be made, a network that refuses to
+    compute: MONAI's checks of a new bundle build it.
 
     Raises
     ------
@@ -62,6 +63,10 @@ def load_network(
         As `load_weights`; WEIGHTS_MISSING and WEIGHTS_ALTERED for the exported file too; ENVIRONMENT_INCOMPLETE where
         OpenVINO is asked for and not installed.
     """
+    if weights.still_to_be_made:
+        from scanweave.networks.untrained import Untrained
+
+        return Untrained(weights.path.parent.parent.name)
     fitting = frozenset(numbers for numbers, file in exported.items() if file.made_from == weights.sha256)
     runtime, precision = choose(runtime, precision, Means.here(device, fitting))
     if runtime == EAGER:

@@ -29,14 +29,30 @@ class Weights:
     sha256: str
 
     @classmethod
-    def of_bundle(cls, bundle_root: str | Path, record: Mapping[str, str]) -> Weights:
-        """The file that a bundle's metadata records as `{"name", "file", "sha256"}`, relative to its root."""
+    def of_bundle(cls, bundle_root: str | Path, record: Mapping[str, str] | None) -> Weights:
+        """The file that a bundle's metadata records as `{"name", "file", "sha256"}`, relative to its root.
+
+        None, that of a new bundle, are weights that are `still_to_be_made`.
+        """
+        if record is None:
+            return cls("none yet", Path(bundle_root).resolve() / "models" / "model.pt", "")
         return cls(record["name"], Path(bundle_root) / record["file"], record["sha256"])
+
+    @property
+    def still_to_be_made(self) -> bool:
+        """Whether there is no file."""
+        return not self.sha256
 
     @classmethod
     def of_file(cls, path: str | Path) -> Weights:
         """A file of the user's own, known only by its content; WEIGHTS_MISSING where there is none."""
         return cls(Path(path).name, Path(path), file_sha256(path))
+
+
+def no_weights_yet(bundle: str) -> EnvironmentFailure:
+    """WEIGHTS_MISSING of a new bundle."""
+    message = "this bundle has no weights yet: scanweave train makes them, --weights FILE uses them"
+    return EnvironmentFailure(Problem(Code.WEIGHTS_MISSING, message, bundle))
 
 
 def load_weights(network: Network, weights: Weights) -> Network:

@@ -75,11 +75,14 @@ def build_part(bundle: Bundle, part: str, overrides: Mapping[str, Any], config_f
     Raises
     ------
     ScanweaveError
-        What the parts refuse while they are built (weights, device), as they raised it.
+        What the parts refuse while they are built (weights, device), as they raised it; WEIGHTS_MISSING, before any is,
+        for a bundle that has none yet.
     EnvironmentFailure
         BUNDLE_INVALID for a configuration that cannot be read or built.
     """
     changes = {"bundle_root": bundle.root, **overrides}
+    if config_file != TRAIN_CONFIG:
+        _check_weights(bundle, changes)
     try:
         config = json.loads((bundle.root / config_file).read_text())
         if is_plain(config):
@@ -94,6 +97,15 @@ def build_part(bundle: Bundle, part: str, overrides: Mapping[str, Any], config_f
             cause = cause.__cause__
         message = f"{config_file} cannot be built ({type(cause).__name__}: {' '.join(str(cause).split())[:200]})"
         raise EnvironmentFailure(Problem(Code.BUNDLE_INVALID, message, bundle.name)) from error
+
+
+def _check_weights(bundle: Bundle, changes: Mapping[str, Any]) -> None:
+    """Before a study is read; MONAI's own commands find out when the network is asked."""
+    given = changes.get("weights_file") is not None or "network" in changes
+    if not given and bundle.metadata.get("weights", {}) is None:
+        from scanweave.networks.weights import no_weights_yet
+
+        raise no_weights_yet(bundle.name)
 
 
 def _built_by_monai(bundle: Bundle, config: Mapping[str, Any], changes: Mapping[str, Any], part: str) -> Any:

@@ -118,7 +118,7 @@ def warnings_of(study: Mapping[Hashable, Any], metadata: Mapping[str, Any], weig
             f"the component rule removed {in_ml if loaded.spacing_known else f'{components.discarded_voxels} voxels'}, "
             f"{components.discarded_fraction:.0%} of the mask, in {components.count - components.kept} parts"
         )
-    if weights.sha256 != metadata.get("weights", {}).get("sha256"):
+    if weights.sha256 != (metadata.get("weights") or {}).get("sha256"):
         warnings.append(f"the weights are not the bundle's own: {weights.name}")
     return warnings
 

@@ -12,13 +12,13 @@ from scanweave.pipeline.training.splits import SPLIT_FILE
 SPLIT_OF_BUNDLE = Path("configs", SPLIT_FILE)
 
 
-def trained_on(bundle_root: str | Path, own: Mapping[str, str], weights: Weights) -> frozenset[str]:
+def trained_on(bundle_root: str | Path, own: Mapping[str, str] | None, weights: Weights) -> frozenset[str]:
     """The patients that trained or chose `weights`, as far as a file tells.
 
-    That is the bundle's configs/split.json for its own weights (`own` is their record in the metadata), for others
-    the split.json beside them, where `scanweave train` puts it.
+    That is the bundle's configs/split.json for its own weights (`own` is their record in the metadata, None
+    where it has none yet), for others the split.json beside them, where `scanweave train` puts it.
     """
-    is_own = weights.sha256 == own["sha256"]
+    is_own = own is not None and weights.sha256 == own["sha256"]
     file = Path(bundle_root) / SPLIT_OF_BUNDLE if is_own else weights.path.parent / SPLIT_FILE
     try:
         split = json.loads(file.read_text())

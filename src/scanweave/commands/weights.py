@@ -1,4 +1,4 @@
-"""`scanweave weights list` and `weights fetch NAME`: which weights there are, and others' published ones to fetch."""
+"""`scanweave weights list`, `fetch NAME`, `install TRAINING`: which there are, others' published ones, one's own."""
 
 from __future__ import annotations
 
@@ -9,37 +9,67 @@ import sys
 from typing import TYPE_CHECKING
 
 from scanweave import RESEARCH_NOTICE
-from scanweave.commands.arguments import add_common
+from scanweave.commands.arguments import add_common, path
 from scanweave.networks.imagenet import IMAGENET
 from scanweave.networks.published import PUBLISHED, Published
 
 if TYPE_CHECKING:
     from scanweave.networks.fetch_weights import Fetched
 
-HELP = "list weights, or fetch published ones: for segment --weights, or ImageNet's for an encoder to train"
+HELP = "list weights, fetch published ones (for segment --weights, or an encoder to train), or install a training's"
 LIST_HELP = "the bundles' weights and published ones: SHA-256, place, fetched or not"
 FETCH_HELP = "download published weights into torch.hub's cache and verify them; from the cache without network"
+INSTALL_HELP = "put the weights of a training into its bundle, with split, input reference and held-out figures"
 DIGITS_SHOWN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do. The common options may stand before or after it."""
     add_common(parser)
-    actions = parser.add_subparsers(dest="action", metavar="list | fetch NAME", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="list | fetch NAME | install TRAINING", required=True)
     listing = actions.add_parser("list", help=LIST_HELP, description=LIST_HELP, argument_default=argparse.SUPPRESS)
     add_common(listing)
     fetching = actions.add_parser("fetch", help=FETCH_HELP, description=FETCH_HELP, argument_default=argparse.SUPPRESS)
     names = (*PUBLISHED, *IMAGENET)
     fetching.add_argument("name", metavar="NAME", choices=names, help=f"of {', '.join(names)}")
     add_common(fetching)
+    installing = actions.add_parser(
+        "install", help=INSTALL_HELP, description=INSTALL_HELP, argument_default=argparse.SUPPRESS
+    )
+    installing.add_argument("training", metavar="TRAINING", type=path, help="the folder that scanweave train wrote")
+    installing.add_argument("--bundle", metavar="DIR", type=path, required=True, help="the bundle that was trained")
+    installing.add_argument("--onnx", action="store_true", default=False,
+                            help="also as ONNX, which a CPU computes faster (needs scanweave[export])")  # fmt: skip
+    installing.add_argument("--overwrite", action="store_true", default=False, help="replace the bundle's weights")
+    add_common(installing)
 
 
 def run(options: argparse.Namespace) -> None:
-    """List or fetch; a few lines, or a record."""
+    """List, fetch or install; a few lines, or a record."""
     if options.action == "list":
         _list(options.json)
-    else:
+    elif options.action == "fetch":
         _fetch(options.name, options.json)
+    else:
+        _install(options)
+
+
+def _install(options: argparse.Namespace) -> None:
+    from scanweave.pipeline.new_bundle.install_weights import install_weights
+
+    record = install_weights(options.training, options.bundle, onnx=options.onnx, overwrite=options.overwrite)
+    if options.json:
+        print(json.dumps(record, indent=2))
+        return
+    weights = record["weights"]
+    print(f"{weights['name']}: SHA-256 {weights['sha256'][:DIGITS_SHOWN]}.., in {options.bundle}")
+    print(f"    written  {', '.join(record['files'])}")
+    for name, figure in record["eval_metrics"].items():
+        print(f"    {name} {figure:.3f}")
+    if not record["eval_metrics"]:
+        print("    no figures: the training held nobody out")
+    print(f"scanweave segment INPUT -o OUT --bundle {shlex.quote(str(options.bundle))}")
+    print(f"{RESEARCH_NOTICE}.")
 
 
 def _list(as_json: bool) -> None:

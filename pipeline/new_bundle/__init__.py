@@ -1,0 +1,1 @@
+"""Bundles made from the shipped ones, and the weights that they get."""
