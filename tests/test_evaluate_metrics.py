@@ -77,7 +77,7 @@ def test_distance_is_monais(mask: np.ndarray, truth: np.ndarray) -> None:
         return
     one_hot = [torch.from_numpy(voxels)[None, None].float() for voxels in (mask, truth)]
     oracle = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95, spacing=SPACING)
-    assert hd95(mask, truth, SPACING) == pytest.approx(float(oracle), rel=1e-5)
+    assert hd95(mask, truth, SPACING) == pytest.approx(float(oracle), rel=1e-4)  # float32 percentiles
 
 
 def test_distance_of_empty_masks() -> None:
@@ -94,7 +94,7 @@ def test_distance_in_one_plane_is_that_of_the_picture(mask: np.ndarray, truth: n
         return
     one_hot = [torch.from_numpy(voxels[..., 0])[None, None].float() for voxels in (mask, truth)]
     oracle = compute_hausdorff_distance(*one_hot, include_background=True, percentile=95)
-    assert hd95_in_planes(mask, truth) == pytest.approx(float(oracle), rel=1e-5)
+    assert hd95_in_planes(mask, truth) == pytest.approx(float(oracle), rel=1e-4)  # float32 percentiles
 
 
 def test_distances_in_planes_are_pooled_and_know_no_neighbouring_slice() -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 ENDING_SECONDS = 5.0
@@ -33,7 +34,7 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
+        path = os.pathsep.join(entry for entry in sys.path if Path(entry).is_absolute())  # MONAI adds a bundle's "."
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-m", module],
             stdin=subprocess.PIPE,
