@@ -89,6 +89,13 @@ def test_only_values_differ_from_the_shipped_configurations(new_bundles: Path) -
             assert chains[0] == chains[1] and own.get("recipe") == theirs.get("recipe")
 
 
+def test_names_of_other_habits(tmp_path: Path) -> None:
+    ran = run("new-bundle", "My-Model_2", "-o", tmp_path)
+    assert (ran.exit_code, ran.lines) == (0, ())
+    made = find_bundle(str(tmp_path / "My-Model_2"))
+    assert (made.name, made.segments[0].name, made.segments[0].label) == ("My-Model_2", "my_model_2", "My model 2")
+
+
 def test_another_call_in_the_folder_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = run("new-bundle", "here", "--json")
@@ -136,8 +143,9 @@ def test_monais_command_refuses_a_bundle_without_weights(new_bundles: Path, smal
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["Lesions"],
-        ["my-model"],
+        ["a b"],
+        ["a.b"],
+        ["-model"],
         ["2nd"],
         ["../up"],
         [""],

@@ -26,8 +26,8 @@ KNOWN_ROLES = {
 LESION = Concept("52988006", "SCT", "Lesion")
 """Of no tissue and no place in particular."""
 REGISTRATION = "RegisterRolesd"
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""Of a bundle and of a segment: a folder, a key in JSON, a part of a UID's source."""
+_NAME, _SEGMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}"), re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""Of a bundle, which is a folder's, and of a segment, which is a key in JSON."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def design(
         raise _usage(f"--features: expected at least 1, got {features}")
     _check_name(name)
     template = find_bundle(like)
-    labels = _segments(segments or (name,), template.segments[0].category)
+    labels = _segments(segments or (name.lower().replace("-", "_"),), template.segments[0].category)
     if not roles:
         return Design(name, template, template.roles, labels, None, features)
     chosen = _roles(roles, template)
@@ -82,7 +82,7 @@ def declared(role: Role) -> dict[str, object]:
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise _usage(f"NAME: expected 1 to 40 small letters, digits and _, a letter first, got {name!r}")
+        raise _usage(f"NAME: expected 1 to 40 letters, digits, _ and -, a letter first, got {name!r}")
     shipped = find_bundle().root.parent / name
     if shipped.exists():
         raise _usage(f"NAME: {name!r} is the name of a shipped bundle, which --bundle {name} would take")
@@ -113,7 +113,7 @@ def _role(text: str) -> Role:
 
 
 def _segments(names: Sequence[str], category: Concept) -> tuple[Segment, ...]:
-    if odd := [name for name in names if not _NAME.fullmatch(name)]:
+    if odd := [name for name in names if not _SEGMENT.fullmatch(name)]:
         raise _usage(f"--segment: expected small letters, digits and _, a letter first, got {json.dumps(odd[0])}")
     if len(set(names)) < len(names) or len(names) > MOST_SEGMENTS:
         raise _usage(f"--segment: expected 1 to {MOST_SEGMENTS} different names, got {', '.join(names)}")

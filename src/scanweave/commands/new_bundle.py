@@ -15,7 +15,7 @@ HELP = "make a bundle of your own, ready to train, from a shipped one"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it is called, what goes in and what comes out."""
-    parser.add_argument("name", metavar="NAME", help="small letters, digits and _; the folder's name")
+    parser.add_argument("name", metavar="NAME", help="letters, digits, _ and -; the folder's name")
     parser.add_argument("-o", "--out", metavar="DIR", type=path, default=Path(),
                         help="where NAME/ is made; default: the working directory")  # fmt: skip
     parser.add_argument("--like", metavar="BUNDLE", default="flair_abnormality",
