@@ -10,13 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from scanweave.pipeline.training.augment.elastic import NODES, deform, displacements
+from scanweave.pipeline.training.augment.elastic import NODES, displacements, sample_mirrored
 
 MODES = ["nearest", "bilinear", "bicubic"]
 
 
 def numbers(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def deform(image: torch.Tensor, field: torch.Tensor, mode: str = "bicubic") -> torch.Tensor:
+    """Each pixel from where the field says."""
+    y, x = torch.meshgrid(*(torch.arange(n) for n in image.shape[2:]), indexing="ij")
+    return sample_mirrored(image, torch.stack((x, y), dim=-1) + field.permute(0, 2, 3, 1), mode)
 
 
 def picture(rows: int, columns: int, channels: int = 1, count: int = 1) -> torch.Tensor:

@@ -29,7 +29,7 @@ def new_bundle(
     Parameters
     ----------
     name
-        Small letters, digits and _; no shipped bundle's.
+        Letters, digits, _ and -; no shipped bundle's.
     folder
         Where it is made; made too where it is missing.
     like

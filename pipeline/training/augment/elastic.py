@@ -26,16 +26,12 @@ def displacements(
     return functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
 
 
-def deform(image: torch.Tensor, field: torch.Tensor, mode: str = "bicubic") -> torch.Tensor:
-    """`image` (B, C, H, W) taken from where `field` (B, 2, H, W) says; `mode` is nearest for labels.
+def sample_mirrored(image: torch.Tensor, points: torch.Tensor, mode: str = "bicubic") -> torch.Tensor:
+    """`image` (B, C, H, W) at `points` (B, h, w, 2), x and y in pixels from its first; `mode` is nearest for labels.
 
     Beyond its border the image is mirrored, the border pixel itself not repeated. Weights of pixels want bilinear:
     bicubic interpolation overshoots.
     """
-    rows, columns = image.shape[2:]
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    points = torch.stack((x, y), dim=-1).to(field) + field.permute(0, 2, 3, 1)
-    last = torch.tensor([max(columns - 1, 1), max(rows - 1, 1)]).to(points)
-    return functional.grid_sample(
-        image, (2 * points / last - 1).to(image.dtype), mode=mode, padding_mode="reflection", align_corners=True
-    )
+    last = torch.tensor([max(n - 1, 1) for n in image.shape[:1:-1]], device=points.device)
+    grid = (2 * points / last - 1).to(image.dtype)
+    return functional.grid_sample(image, grid, mode=mode, padding_mode="reflection", align_corners=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
-from scanweave.pipeline.training.augment.elastic import displacements
+from scanweave.pipeline.training.augment.elastic import displacements, sample_mirrored
 from scanweave.pipeline.training.slices import Sample
 
 
@@ -60,8 +59,10 @@ class AugmentPictures:
         weight = batch["weight"][:, None].float() if "weight" in batch else torch.ones_like(label)
         generator = torch.Generator().manual_seed(seed)
         points = self._points(label.shape, size, pixel, generator).to(label.device)
-        image = _sample(batch["image"][:, :, 1].float(), points, "bicubic")  # the slice between its neighbours
-        target = torch.cat((_sample(label, points, "nearest"), _sample(weight, points, "bilinear")), dim=1)
+        image = sample_mirrored(batch["image"][:, :, 1].float(), points, "bicubic")  # the slice between its neighbours
+        target = torch.cat(
+            (sample_mirrored(label, points, "nearest"), sample_mirrored(weight, points, "bilinear")), dim=1
+        )
         gain, offset = self._between(self.settings.gain, len(label), generator), self.settings.offset
         brighter = self._between(offset, len(label), generator)
         return image * (1 + gain.to(image.device)) + brighter.to(image.device), target
@@ -69,7 +70,7 @@ class AugmentPictures:
     def _points(
         self, shape: torch.Size, size: tuple[int, int], pixel: float, generator: torch.Generator
     ) -> torch.Tensor:
-        """(B, *size, 2): x and y, in pixels of the picture from its middle, of a window's pixels."""
+        """(B, *size, 2): x and y, in pixels of the picture from its first, of a window's pixels."""
         settings, batch = self.settings, shape[0]
         y, x = torch.meshgrid(*(torch.arange(n) - (n - 1) / 2 for n in size), indexing="ij")
         mirror = 1 - 2 * (torch.rand(batch, 1, 1, generator=generator) < settings.p_mirror).float()
@@ -80,15 +81,10 @@ class AugmentPictures:
         answered = [(n - 2 * self.margin) * pixel for n in size]
         room = [max(have - want, 0.0) / 2 for have, want in zip(shape[:1:-1], reversed(answered), strict=True)]
         middle = (2 * torch.rand(batch, 1, 1, 2, generator=generator) - 1) * torch.tensor(room)
-        return points * pixel + middle
+        first = torch.tensor([(n - 1) / 2 for n in shape[:1:-1]])
+        return points * pixel + middle + first
 
     @staticmethod
     def _between(most: float, batch: int, generator: torch.Generator) -> torch.Tensor:
         """(batch, 1, 1, 1), evenly from -`most` to `most`."""
         return most * (2 * torch.rand(batch, 1, 1, 1, generator=generator) - 1)
-
-
-def _sample(image: torch.Tensor, points: torch.Tensor, mode: str) -> torch.Tensor:
-    """`image` (B, C, rows, columns) at `points`; mirrored, the border pixel itself not repeated."""
-    half = torch.tensor([max(n - 1, 1) / 2 for n in image.shape[:1:-1]], device=image.device)
-    return functional.grid_sample(image, points / half, mode=mode, padding_mode="reflection", align_corners=True)
